@@ -1,0 +1,1 @@
+"""VersaSound: sound for silent video."""

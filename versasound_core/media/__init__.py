@@ -1,0 +1,1 @@
+"""Decode, load, save, measure and mux."""
