@@ -1,0 +1,164 @@
+"""What leaves an encoder: how it looks over time, when something strikes, and what it is in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import torch
+
+from versasound_core.errors import InvalidInputError
+
+from ._checks import float_tensor, positive
+
+Onsets = list[list[tuple[float, float]]]
+
+
+@attrs.frozen(eq=False, repr=False)
+class EventTrack:
+    """When something strikes or moves.
+
+    Args:
+        envelope: `[B, N]`, strength >= 0; sample `n` belongs to second `n / rate_hz`.
+        rate_hz: Samples of the envelope per second.
+        onsets: Per item, `(time_s, strength)` in order of time, strength in (0, 1].
+        positions: Per item, where each onset is in the picture, from -1 (left) to 1 (right); the middle if not given.
+
+    Raises:
+        InvalidInputError: If a shape, value or length is wrong.
+    """
+
+    envelope: torch.Tensor
+    rate_hz: float
+    onsets: Onsets
+    positions: list[list[float]] = attrs.field(default=None)
+
+    def __attrs_post_init__(self) -> None:
+        float_tensor(self.envelope, "envelope", "B, N")
+        if self.envelope.numel() and float(self.envelope.min()) < 0:
+            raise InvalidInputError("envelope [B, N] holds values below 0; it is a strength.")
+        positive(self.rate_hz, "rate_hz", "Hz")
+        if len(self.onsets) != self.envelope.shape[0]:
+            raise InvalidInputError(f"onsets holds {len(self.onsets)} lists for a batch of {self.envelope.shape[0]}.")
+        if self.positions is None:
+            object.__setattr__(self, "positions", [[0.0] * len(item) for item in self.onsets])
+        if [len(item) for item in self.positions] != [len(item) for item in self.onsets]:
+            raise InvalidInputError("positions must hold one value for each onset.")
+        for item, places in zip(self.onsets, self.positions, strict=True):
+            times = [time_s for time_s, _ in item]
+            if times != sorted(times) or not all(0 < strength <= 1 for _, strength in item):
+                raise InvalidInputError("onsets must be in order of time, each with a strength in (0, 1].")
+            if not all(-1 <= place <= 1 for place in places):
+                raise InvalidInputError("positions must lie between -1 (left) and 1 (right).")
+
+    def __repr__(self) -> str:
+        counts = [len(item) for item in self.onsets]
+        return f"EventTrack([B, N]={list(self.envelope.shape)} at {self.rate_hz:g} Hz, onsets={counts})"
+
+    @property
+    def batch_size(self) -> int:
+        """How many items."""
+        return self.envelope.shape[0]
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the envelope in seconds."""
+        return self.envelope.shape[1] / self.rate_hz
+
+    def to(self, device: str | torch.device) -> EventTrack:
+        """Return the same events with the envelope on `device`."""
+        return attrs.evolve(self, envelope=self.envelope.to(device))
+
+    def window(self, start_s: float, end_s: float) -> EventTrack:
+        """Return the events in `[start_s, end_s)`, with times counted from `start_s`."""
+        kept = [[k for k, (time_s, _) in enumerate(item) if start_s <= time_s < end_s] for item in self.onsets]
+        return EventTrack(
+            envelope=self.envelope[:, _span(start_s, end_s, self.rate_hz)],
+            rate_hz=self.rate_hz,
+            onsets=[[(item[k][0] - start_s, item[k][1]) for k in ks] for item, ks in zip(self.onsets, kept, strict=True)],
+            positions=[[places[k] for k in ks] for places, ks in zip(self.positions, kept, strict=True)],
+        )
+
+
+@attrs.frozen(eq=False, repr=False)
+class VisualFeatures:
+    """What an encoder saw.
+
+    Args:
+        features: `[B, T, D]`: how it looks over time.
+        metadata: Which backbone, `fps` (feature vectors per second), and so on.
+        events: When something strikes or moves.
+        labels: Per item, `(words, score)`, best first: what it is.
+
+    Raises:
+        InvalidInputError: If the rank, the type or a value is wrong.
+    """
+
+    features: torch.Tensor
+    metadata: dict[str, Any] = attrs.field(factory=dict, converter=attrs.converters.default_if_none(factory=dict))
+    events: EventTrack | None = None
+    labels: list[list[tuple[str, float]]] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        float_tensor(self.features, "features", "B, T, D")
+        if self.events is not None and self.events.batch_size != self.features.shape[0]:
+            raise InvalidInputError(
+                f"events is a batch of {self.events.batch_size}, features of {self.features.shape[0]}."
+            )
+        if self.labels is not None and len(self.labels) != self.features.shape[0]:
+            raise InvalidInputError(f"labels holds {len(self.labels)} lists for a batch of {self.features.shape[0]}.")
+
+    def __repr__(self) -> str:
+        words = None if self.labels is None else [len(item) for item in self.labels]
+        return f"VisualFeatures([B, T, D]={list(self.features.shape)}, events={self.events}, labels={words})"
+
+    @property
+    def shape(self) -> torch.Size:
+        """`[B, T, D]`."""
+        return self.features.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where the features lie."""
+        return self.features.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the features."""
+        return self.features.dtype
+
+    @property
+    def fps(self) -> float | None:
+        """Feature vectors per second, if the encoder said so in `metadata["fps"]`."""
+        return self.metadata.get("fps")
+
+    def to(self, device: str | torch.device) -> VisualFeatures:
+        """Return the same features on `device`."""
+        events = None if self.events is None else self.events.to(device)
+        return attrs.evolve(self, features=self.features.to(device), events=events)
+
+    def get_temporal_length(self) -> int:
+        """Number of feature vectors in time, `T`."""
+        return self.features.shape[1]
+
+    def get_feature_dim(self) -> int:
+        """Length of a feature vector, `D`."""
+        return self.features.shape[2]
+
+    def window(self, start_s: float, end_s: float) -> VisualFeatures:
+        """Return what lies in `[start_s, end_s)`, with times counted from `start_s`; labels hold for the whole clip.
+
+        Raises:
+            InvalidInputError: If `metadata["fps"]` is missing.
+        """
+        if self.fps is None:
+            raise InvalidInputError('features cannot be cut in time without metadata["fps"].')
+        return attrs.evolve(
+            self,
+            features=self.features[:, _span(start_s, end_s, self.fps)],
+            events=None if self.events is None else self.events.window(start_s, end_s),
+        )
+
+
+def _span(start_s: float, end_s: float, rate_hz: float) -> slice:
+    return slice(max(0, round(start_s * rate_hz)), max(0, round(end_s * rate_hz)))
