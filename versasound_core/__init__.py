@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .log import get_logger as get_logger
     from .pipeline import Recipe as Recipe
     from .pipeline import add_sound as add_sound
-    from .registry import registry as registry
 
 _HOMES = {
     "Alignment": "containers",
@@ -43,7 +42,6 @@ _HOMES = {
     "get_logger": "log",
     "hookimpl": "hooks",
     "load_config": "config",
-    "registry": "registry",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605  (sorted gives a list)

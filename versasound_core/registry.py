@@ -296,4 +296,9 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-registry = Registry()
+default_registry = Registry()
+backends = default_registry.backends
+create = default_registry.create
+get = default_registry.get
+refresh = default_registry.refresh
+register = default_registry.register
