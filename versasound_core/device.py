@@ -1,0 +1,139 @@
+"""Which device to compute on, and its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import platform
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypedDict
+
+from .errors import DeviceError, InvalidInputError
+
+if TYPE_CHECKING:
+    import torch
+
+MIB = 2**20
+
+
+class DeviceInfo(TypedDict):
+    """What a device is.
+
+    Keys:
+        device: Its PyTorch name, such as `cuda:0`.
+        name: What its maker calls it.
+        memory: All of its memory in MiB; 0 where the system does not tell.
+    """
+
+    device: str
+    name: str
+    memory: int
+
+
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
+    """Return the PyTorch device of this name.
+
+    Args:
+        name: `auto` (CUDA, else MPS, else the CPU), `cuda`, `cuda:N`, `mps` or `cpu`.
+
+    Raises:
+        InvalidInputError: If there is no such kind of device.
+        DeviceError: If this machine does not have it.
+    """
+    import torch
+
+    kind, _, index = str(name).partition(":")
+    if kind not in {"auto", "cuda", "mps", "cpu"} or (index and not index.isdecimal()):
+        raise InvalidInputError(f"there is no device {str(name)!r}.", "Choose auto, cuda, cuda:N, mps or cpu.")
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if kind == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    count = {"cuda": torch.cuda.device_count() if cuda else 0, "mps": int(mps), "cpu": 1}[kind]
+    if int(index or 0) >= count:
+        why = {
+            "cuda": f"PyTorch {torch.__version__} sees {count or 'no'} CUDA device{'s' * (count != 1)} here",
+            "mps": "MPS needs a Mac with Apple silicon and macOS 14 or newer",
+            "cpu": "there is one CPU device",
+        }[kind]
+        raise DeviceError(f"device {name} is not available: {why}.", "Set the device to auto or cpu.")
+    return torch.device(str(name))
+
+
+class DeviceManager:
+    """The devices of this machine. There is one: `DeviceManager() is DeviceManager()`."""
+
+    _instance: Self | None = None
+
+    def __new__(cls) -> Self:
+        """Return the one instance."""
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def get_device(self) -> torch.device:
+        """Return the fastest device there is: CUDA, else MPS, else the CPU."""
+        return resolve_device("auto")
+
+    def has_cuda(self) -> bool:
+        """Whether PyTorch can compute on an NVIDIA or AMD GPU."""
+        import torch
+
+        return torch.cuda.is_available()
+
+    def has_mps(self) -> bool:
+        """Whether PyTorch can compute on an Apple GPU."""
+        import torch
+
+        return torch.backends.mps.is_available()
+
+    def get_device_info(self) -> DeviceInfo:
+        """Return `device`, `name` and `memory` (in MiB) of `get_device()`."""
+        import torch
+
+        device = self.get_device()
+        if device.type == "cuda":
+            properties = torch.cuda.get_device_properties(device)
+            name, memory = properties.name, properties.total_memory
+        elif device.type == "mps":
+            name, memory = f"Apple GPU ({platform.machine()})", torch.mps.recommended_max_memory()
+        else:
+            name, memory = _processor(), _ram()
+        return {"device": str(device), "name": name, "memory": memory // MIB}
+
+    def clear_cache(self) -> None:
+        """Give the memory that PyTorch keeps for reuse on the GPU back to the system; nothing to do on a CPU."""
+        import torch
+
+        if self.has_cuda():
+            torch.cuda.empty_cache()
+        elif self.has_mps():
+            torch.mps.empty_cache()
+
+    def optimize_memory(self) -> None:
+        """Free all that is unused: collect garbage, empty the GPU's cache, and have the C library return its free pages.
+
+        Results stay the same bit for bit; no PyTorch setting and no random state changes.
+        """
+        gc.collect()
+        self.clear_cache()
+        if sys.platform == "linux":
+            with suppress(OSError, AttributeError):  # a C library other than glibc
+                ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _ram() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return 0
