@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from .registry import Registry
 
+# What PyYAML lets through for a tag that does not fit its text, such as a thirteenth month.
+_YAML_SLIPS = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
 DEFAULT_CONFIG = Path(__file__).with_name("default_config.yaml")
 
 
@@ -47,14 +49,14 @@ class Section(Mapping[str, Any]):
 
     @classmethod
     def path(cls, key: str = "") -> str:
-        """Where the section, or a key of it, stands in a file: `DeviceConfig.path("precision")` is `device.precision`."""
+        """Name a key as in messages: `DeviceConfig.path("precision")` is `device.precision`."""
         words = [word.lower() for word in re.findall("[A-Z][a-z]*", cls.__name__)[:-1]]
         return ".".join(filter(None, ("_".join(words), key)))
 
     @classmethod
     def names(cls) -> list[str]:
         """The keys, in the order of a file."""
-        return [field.name for field in attrs.fields(cast(Any, cls))]
+        return [field.name for field in attrs.fields(cast("Any", cls))]
 
     @classmethod
     def from_mapping(cls, given: object) -> Self:
@@ -345,7 +347,7 @@ def _read_yaml(source: Path) -> object:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise InvalidInputError(f"{place}{error.problem}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, *_YAML_SLIPS) as error:
         raise InvalidInputError(f"is not YAML: {' '.join(str(error).split())}.") from error
 
 
@@ -358,12 +360,11 @@ def _loader() -> type[SafeLoader]:
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             seen = set()
-            for key, _ in node.value:
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value} is given twice", key.start_mark
-                    )
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
                 if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        problem = f"the key {key.value} is given twice"
+                        raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                     seen.add(key.value)
             return super().construct_mapping(node, deep)
 

@@ -89,7 +89,7 @@ def migrate(
         elif new is NOWHERE:
             ignored.append(f"{move.old}: {old}, which is so by itself")
         elif _put(tree, move.new, new):
-            moved.append(f"{move.old} -> {move.new}" + ("" if new == old else f": {new}"))
+            moved.append(f"{move.old} -> {move.new}" + ("" if new is old else f": {new}"))
         else:
             ignored.append(f"{move.old}, as {move.new} is given too")
     if not moved and not ignored:

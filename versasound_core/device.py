@@ -59,7 +59,7 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
             "cpu": "there is one CPU device",
         }[kind]
         raise DeviceError(f"device {name} is not available: {why}.", "Set the device to auto or cpu.")
-    return torch.device(str(name))
+    return torch.device(kind, int(index)) if index else torch.device(kind)
 
 
 class DeviceManager:
@@ -113,7 +113,7 @@ class DeviceManager:
             torch.mps.empty_cache()
 
     def optimize_memory(self) -> None:
-        """Free all that is unused: collect garbage, empty the GPU's cache, and have the C library return its free pages.
+        """Free all that is unused: collect garbage, empty the GPU's cache, return the C library's free pages.
 
         Results stay the same bit for bit; no PyTorch setting and no random state changes.
         """

@@ -25,8 +25,8 @@ def get_logger(name: str = ROOT) -> logging.Logger:
         name: Usually `__name__`. `versasound_core.events` gives `versasound.events`, any other module `mine` gives
             `versasound.mine`.
     """
-    name = name.replace("versasound_core", ROOT, 1) if name.split(".")[0] == "versasound_core" else name
-    return logging.getLogger(name if name.split(".")[0] == ROOT else f"{ROOT}.{name}")
+    package, dot, rest = name.partition(".")
+    return logging.getLogger(f"{ROOT}{dot}{rest}" if package in {ROOT, "versasound_core"} else f"{ROOT}.{name}")
 
 
 def configure_logging(config: LoggingConfig) -> None:
