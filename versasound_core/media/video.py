@@ -1,0 +1,202 @@
+"""Frames of a video: decoded in order, sampled on a clock, scaled into arrays."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import attrs
+import numpy as np
+from av import VideoFrame
+from av.error import FFmpegError
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from versasound_core.errors import MediaError
+
+from .probe import VideoInfo, open_picture, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+Format = Literal["rgb", "luma", "yuv"]
+Picture = TypeVar("Picture")
+
+# The pixel format to ask swscale for, and its planes in the order that the tensor has them. Planar throughout: each
+# plane is copied once, and the luma of a YUV picture comes out as stored (gray8 would stretch its range).
+_PLANES: dict[Format, tuple[str, tuple[int, ...]]] = {
+    "rgb": ("gbrp", (2, 0, 1)),
+    "luma": ("yuv420p", (0,)),
+    "yuv": ("yuv444p", (0, 1, 2)),
+}
+_CHUNK_BYTES = 256 * 2**20
+_EPSILON_S = 1e-6
+
+
+def decode(info: VideoInfo, start_s: float = 0.0) -> Iterator[tuple[float, VideoFrame]]:
+    """Decode a file's picture in the order of presentation.
+
+    Args:
+        info: The file, probed.
+        start_s: Frames on screen from here on are needed; decoding starts at the key frame before.
+
+    Yields:
+        Seconds after the first frame of the file, and the frame.
+
+    Raises:
+        MediaError: More than half a second (a tenth, if that is less) of the picture cannot be decoded at a stretch.
+    """
+    start = int(info.pts[0] + start_s / info.time_base)
+    before = np.flatnonzero(info.keys[:, 0] <= start)
+    container, stream = open_picture(info.path, info.max_pixels)
+    with container:
+        stream.thread_type = "AUTO"
+        sought = len(before) > 1
+        if sought:
+            # Demuxers search by decoding or by presentation time; the earlier of the two is right for both.
+            container.seek(int(info.keys[before[-1]].min()), stream=stream)
+        watch = _Watch(info, int(info.keys[before[-1], 0]) if sought else int(info.pts[0]))
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except FFmpegError:
+                continue  # a player shows the frame before a little longer; `watch` says when that is too long
+            for frame in frames:
+                time = stamp(frame)
+                if time is None or time < info.pts[0]:
+                    continue
+                if sought and time > start:
+                    # The decoder could not start at that key frame.
+                    yield from decode(attrs.evolve(info, keys=info.keys[:0]), start_s)
+                    return
+                sought = False
+                watch.see(time, whole=not frame.is_corrupt)
+                yield info.seconds(time), frame
+        watch.see(int(info.pts[-1]), whole=False)
+
+
+class _Watch:
+    """Notices when the decoder gives no whole picture for too long."""
+
+    def __init__(self, info: VideoInfo, start: int) -> None:
+        self._info = info
+        self._whole = start
+        self._limit = float(min(0.5, 0.1 * info.duration_s) / info.time_base)
+
+    def see(self, time: int, *, whole: bool) -> None:
+        if time - self._whole > self._limit:
+            lost = np.count_nonzero((self._info.pts > self._whole) & (self._info.pts < time + (not whole)))
+            if lost:
+                at_s = self._info.seconds(self._whole)
+                raise MediaError(
+                    f"{self._info.path} is damaged at {at_s:.2f} s: {lost} frames cannot be decoded.",
+                    "Copy or download it again, or cut that part out.",
+                )
+        if whole:
+            self._whole = time
+
+
+def within(pictures: Iterable[tuple[float, Picture]], start_s: float, end_s: float) -> Iterator[tuple[float, Picture]]:
+    """Keep the pictures that appear in [start_s, end_s)."""
+    for time, picture in pictures:
+        if time >= end_s - _EPSILON_S:
+            return
+        if time >= start_s - _EPSILON_S:
+            yield time, picture
+
+
+def on_ticks(
+    pictures: Iterable[tuple[float, Picture]], fps: float, start_s: float, end_s: float, slack_s: float = _EPSILON_S
+) -> Iterator[tuple[float, Picture]]:
+    """Give the picture on screen at every tick k / fps in [start_s, end_s), dropping and repeating as it must.
+
+    Args:
+        pictures: Times and pictures, ascending; the last one stays on screen.
+        fps: Ticks a second.
+        start_s: Seconds.
+        end_s: Seconds.
+        slack_s: A picture counts as on screen this much before its time, because containers round times.
+    """
+    # Rounded, so that a length of 22 s minus a rounding error does not lose or gain a tick.
+    tick, stop = (math.ceil(round(bound * fps, 4)) for bound in (start_s, end_s))
+    held: Picture | None = None
+    for time, picture in pictures:
+        while held is not None and tick < stop and tick / fps < time - slack_s:
+            yield tick / fps, held
+            tick += 1
+        if tick >= stop:
+            return
+        held = picture
+    while held is not None and tick < stop:
+        yield tick / fps, held
+        tick += 1
+
+
+def from_pixels(pixels: np.ndarray) -> VideoFrame:
+    """Make a frame of uint8 `[C, H, W]`; C is 1 (gray) or 3 (RGB)."""
+    rgb = np.broadcast_to(pixels, (3, *pixels.shape[1:]))
+    return VideoFrame.from_ndarray(np.ascontiguousarray(rgb.transpose(1, 2, 0)), format="rgb24")
+
+
+class Scaler:
+    """Writes frames into arrays at one size and format.
+
+    Args:
+        size: Height and width, as shown.
+        pixels: What the channels are.
+        rotation: Degrees counter-clockwise to turn by, a multiple of 90.
+    """
+
+    def __init__(self, size: tuple[int, int], pixels: Format, rotation: int = 0) -> None:
+        self.size = size
+        self._turns = rotation // 90
+        self._stored = size[::-1] if self._turns % 2 else size
+        self._format, self._planes = _PLANES[pixels]
+        self._reformatter = VideoReformatter()
+
+    @property
+    def channels(self) -> int:
+        """How many channels an array gets."""
+        return len(self._planes)
+
+    def write(self, frame: VideoFrame, out: np.ndarray) -> None:
+        """Scale `frame` into `out`, uint8 `[C, H, W]`."""
+        height, width = self._stored
+        shrinks = height < frame.height or width < frame.width
+        scaled = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format=self._format,
+            interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
+            threads=1,  # the decoder's threads are busy already
+        )
+        for target, index in zip(out, self._planes, strict=True):
+            plane = scaled.planes[index]
+            stored = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+            target[...] = np.rot90(stored, self._turns) if self._turns else stored
+
+
+def gather(
+    pictures: Iterable[tuple[float, Sequence[VideoFrame]]], scaler: Scaler, chunk: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Collect pictures (a batch of frames each) into arrays.
+
+    Yields:
+        uint8 `[B, n, C, H, W]` and float64 `[n]` seconds, with n <= chunk, and fewer where 256 MiB would be passed.
+    """
+    pictures = iter(pictures)
+    for time, first in pictures:
+        shape = (scaler.channels, *scaler.size)
+        count = max(1, min(chunk, _CHUNK_BYTES // (len(first) * math.prod(shape))))
+        images = np.empty((len(first), count, *shape), np.uint8)
+        times = np.empty(count)
+        used, previous = 0, None
+        for time_s, frames in itertools.chain([(time, first)], itertools.islice(pictures, count - 1)):
+            times[used] = time_s
+            if frames is previous:
+                images[:, used] = images[:, used - 1]
+            else:
+                for item, frame in enumerate(frames):
+                    scaler.write(frame, images[item, used])
+            used, previous = used + 1, frames
+        yield images[:, :used], times[:used]
