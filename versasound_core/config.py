@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -111,7 +112,7 @@ def _check(instance: Section, attribute: attrs.Attribute[Any], value: object) ->
 
 def _number(value: object) -> object:
     value = _plain(value)
-    return float(value) if type(value) is int else value
+    return float(value) if type(value) is int and abs(value) <= sys.float_info.max else value
 
 
 _CONVERTERS: dict[str, Callable[[object], object]] = {"int": _plain, "float": _number}
@@ -143,12 +144,10 @@ def _check_options(instance: Section, attribute: attrs.Attribute[Any], value: ob
 
 def backend_options() -> Any:  # noqa: ANN401
     """Declare the free mapping that is handed to the section's backend and checked against its card."""
-    spec = OptionSpec(name="", type="str", help="Options of the chosen backend, by name, as on its reference page.")
     return attrs.field(
         factory=dict,
         converter=lambda given: dict(given) if isinstance(given, Mapping) else {} if given is None else given,
         validator=_check_options,
-        metadata={"spec": spec},
     )
 
 
@@ -300,7 +299,8 @@ def to_yaml(config: Config) -> str:
 
     plain = attrs.asdict(config, filter=lambda attribute, value: attribute.name != "options" or bool(value))
     try:
-        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        # Escaping whatever is not ASCII: PyYAML writes some of Unicode's line breaks in a way it does not read back.
+        return yaml.safe_dump(plain, sort_keys=False)
     except yaml.YAMLError as error:
         raise InvalidInputError(f"an option cannot be written as YAML: {error}.") from error
 

@@ -22,7 +22,7 @@ MIB = 2**20
 class DeviceInfo(TypedDict):
     """What a device is.
 
-    Keys:
+    Attributes:
         device: Its PyTorch name, such as `cuda:0`.
         name: What its maker calls it.
         memory: All of its memory in MiB; 0 where the system does not tell.

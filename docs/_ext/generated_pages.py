@@ -1,0 +1,127 @@
+"""The reference pages that are made from the code: backends from their cards, settings from the configuration's
+classes, commands from the argument parser. What the code says once is not written again by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from sphinx.util import logging
+
+from versasound_core import registry
+from versasound_core.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sphinx.application import Sphinx
+    from versasound_core.cards import BackendCard, OptionSpec
+
+logger = logging.getLogger(__name__)
+FOLDER = "reference/generated"
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Write the pages before Sphinx looks for pages."""
+    app.connect("builder-inited", write_pages)
+    return {"parallel_read_safe": True}
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write every generated page, touch none that is as it was, and remove those of backends that went."""
+    folder = Path(app.srcdir, FOLDER)
+    folder.mkdir(exist_ok=True)
+    pages = {f"{name}.md": text for name, text in _pages()}
+    for old in folder.glob("*.md"):
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def _pages() -> Iterator[tuple[str, str]]:
+    yield "configuration", configuration_page()
+    yield "commands", commands_page()
+    names = []
+    for backend in registry.backends():
+        if backend.card is None:
+            logger.warning("%s has no readable card: %s", backend, backend.reason)
+            continue
+        names.append(f"{backend.role}-{backend.name.replace(':', '-')}")
+        yield names[-1], backend_page(backend, backend.card)
+    toctree = ["```{toctree}", *names, "```"] if names else ["No backend was installed when these pages were built."]
+    yield "backends", "\n".join(["# Backends", "", *toctree, ""])
+
+
+def backend_page(backend: registry.Backend, card: BackendCard) -> str:
+    """Return the page of one backend, all from its card."""
+    facts = {
+        "Install": f"`pip install {backend.distribution}`",
+        "Follows events itself": "yes" if card.timed else "",
+        "Licence of the code": card.code_licence,
+        "Weights": card.weights,
+        "Licence of the weights": card.weights_licence,
+        "Download": f"{card.download_gb:g} GB" if card.download_gb else "",
+        "GPU memory": f"{card.vram_gb:g} GB" if card.vram_gb else "",
+        "Variants": ", ".join(f"`{variant}`" for variant in card.variants),
+    }
+    lines = [f"# {backend.name} ({backend.role})", "", card.summary, ""]
+    lines += [f"- {fact}: {value}" for fact, value in facts.items() if value]
+    lines += ["", "## Options", "", *_table(list(card.options.values()))]
+    return "\n".join([*lines, ""])
+
+
+def configuration_page() -> str:
+    """Return the page of all settings."""
+    lines = ["# Configuration", "", "Every section and key may be left out; what is left out keeps its default.", ""]
+    lines += ["```{literalinclude} ../../../versasound_core/default_config.yaml", ":language: yaml", "```", ""]
+    for name, section in Config().items():
+        cls = type(section)
+        settings = {field.name: field.metadata.get("spec") for field in attrs.fields(cls)}
+        specs = [attrs.evolve(spec, name=key) for key, spec in settings.items() if spec]
+        lines += [f"## {name}", "", (cls.__doc__ or "").strip(), "", *_table(specs), ""]
+        if "options" in settings:
+            lines += ["`options:` may hold options of the chosen backend: see [Backends](backends.md).", ""]
+    return "\n".join(lines)
+
+
+def commands_page() -> str:
+    """Return the page of all commands, as `--help` prints them."""
+    try:
+        from versasound_core.cli import build_parser
+    except ImportError:
+        return "# Command line\n\nThese pages were built without the command line.\n"
+    os.environ["COLUMNS"] = "100"
+    return "\n".join(["# Command line", "", *_commands(build_parser())])
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield from (f"## {parser.prog}", "", "```text", parser.format_help().rstrip(), "```", "")
+    for action in parser._actions:  # noqa: SLF001  (argparse has no public way to its subcommands)
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for child in dict.fromkeys(action.choices.values()):
+                yield from _commands(child)
+
+
+def _table(specs: list[OptionSpec]) -> list[str]:
+    if not specs:
+        return ["None."]
+    rows = [("name", "default", "takes", "what it does"), ("---",) * 4]
+    rows += [(f"`{spec.name}`", _default(spec.default), spec.wanted, spec.help) for spec in specs]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+
+
+def _default(value: Any) -> str:  # noqa: ANN401
+    return (
+        ""
+        if value is None
+        else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        if value != ""
+        else "empty"
+    )
