@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import attrs
 
@@ -24,6 +24,31 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "path": (str, Path),
 }
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether `value` is a number that a float can hold; NaN is none."""
+    return isinstance(value, float | int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _must_be(words: str, right: Callable[[Any], bool]) -> Any:  # noqa: ANN401  (what attrs.field takes as validator)
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if not right(value):
+            raise InvalidInputError(f"{field.name} must be {words}, not {value!r}.")
+
+    return check
+
+
+def _as_tuple(given: Any) -> Any:  # noqa: ANN401
+    return tuple(given) if isinstance(given, list) else given
+
+
+_TEXT = _must_be("text", lambda value: isinstance(value, str))
+_NUMBER = _must_be("a number", _is_number)
+_FLAG = _must_be("true or false", lambda value: isinstance(value, bool))
+_MAPPING = _must_be("a mapping", lambda value: isinstance(value, Mapping))
+_BOUND = attrs.validators.optional(_NUMBER)
+_CHOICES = _must_be("a list of values", lambda value: value is None or (isinstance(value, tuple) and len(value) > 0))
 
 
 @attrs.frozen(kw_only=True)
@@ -45,17 +70,34 @@ class OptionSpec:
     name: str
     type: Literal["bool", "int", "float", "str", "path"]
     default: Any = None
-    help: str = ""
-    min: float | None = None
-    max: float | None = None
-    step: float | None = None
-    unit: str = ""
-    choices: tuple[Any, ...] | None = attrs.field(default=None, converter=lambda c: None if c is None else tuple(c))
+    help: str = attrs.field(default="", validator=_TEXT)
+    min: float | None = attrs.field(default=None, validator=_BOUND)
+    max: float | None = attrs.field(default=None, validator=_BOUND)
+    step: float | None = attrs.field(default=None, validator=_BOUND)
+    unit: str = attrs.field(default="", validator=_TEXT)
+    choices: tuple[Any, ...] | None = attrs.field(
+        default=None,
+        converter=_as_tuple,
+        validator=_CHOICES,
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.type not in _TYPES:
-            raise InvalidInputError(f"option {self.name}: type must be one of {', '.join(_TYPES)}, not {self.type!r}.")
+            raise InvalidInputError(f"type must be one of {', '.join(_TYPES)}, not {self.type!r}.")
+        for choice in self.choices or ():
+            if not self._fits(choice):
+                raise InvalidInputError(f"choices: {choice!r} is not of type {self.type}, or out of bounds.")
         self.check(self.default)
+
+    def _fits(self, value: Any) -> bool:  # noqa: ANN401
+        """Whether the type and the bounds are right. Booleans are no numbers here, though Python says they are."""
+        if not isinstance(value, _TYPES[self.type]) or (isinstance(value, bool) and self.type != "bool"):
+            return False
+        if self.type not in {"int", "float"}:
+            return True
+        return _is_number(value) and not (
+            (self.min is not None and value < self.min) or (self.max is not None and value > self.max)
+        )
 
     def check(self, value: Any) -> Any:  # noqa: ANN401
         """Return `value` if the option may take it.
@@ -65,14 +107,7 @@ class OptionSpec:
         """
         if value is None and self.default is None:
             return None
-        kinds = _TYPES[self.type]
-        right = isinstance(value, kinds) and (self.type == "bool" or not isinstance(value, bool))
-        if not right or (isinstance(value, float) and not math.isfinite(value)):
-            raise InvalidInputError(f"{self.name}={value!r}: wanted {self.wanted}.")
-        low, high = self.min, self.max
-        if (low is not None and value < low) or (high is not None and value > high):
-            raise InvalidInputError(f"{self.name}={value!r}: wanted {self.wanted}.")
-        if self.choices is not None and value not in self.choices:
+        if not self._fits(value) or (self.choices is not None and value not in self.choices):
             raise InvalidInputError(f"{self.name}={value!r}: wanted {self.wanted}.")
         return value
 
@@ -92,12 +127,23 @@ class OptionSpec:
         return f"{text} {self.unit}".rstrip()
 
 
-def _options(raw: Mapping[str, Any] | None) -> dict[str, OptionSpec]:
+def _options(raw: object) -> dict[str, OptionSpec]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise InvalidInputError(f"options must be a mapping, not {raw!r}.")
     known = {field.name for field in attrs.fields(OptionSpec)} - {"name"}
-    return {
-        name: OptionSpec(name=name, **{key: value for key, value in spec.items() if key in known})
-        for name, spec in (raw or {}).items()
-    }
+    options = {}
+    for name, fields in raw.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise InvalidInputError(f"option {name!r}: the name must be one that a constructor can take.")
+        if not isinstance(fields, Mapping) or "type" not in fields:
+            raise InvalidInputError(f"option {name} must be a mapping with `type:`, not {fields!r}.")
+        try:
+            options[name] = OptionSpec(name=name, **{key: value for key, value in fields.items() if key in known})
+        except InvalidInputError as error:
+            raise InvalidInputError(f"option {name}: {error}") from error
+    return options
 
 
 @attrs.frozen(kw_only=True)
@@ -116,15 +162,27 @@ class BackendCard:
         timed: Whether a generator follows the events itself.
     """
 
-    summary: str
+    summary: str = attrs.field(validator=_TEXT)
     options: Mapping[str, OptionSpec] = attrs.field(factory=dict, converter=_options)
-    variants: Mapping[str, Any] = attrs.field(factory=dict)
-    weights: str = ""
-    code_licence: str = ""
-    weights_licence: str = ""
-    download_gb: float = 0.0
-    vram_gb: float = 0.0
-    timed: bool = False
+    variants: Mapping[str, Any] = attrs.field(factory=dict, validator=_MAPPING)
+    weights: str = attrs.field(default="", validator=_TEXT)
+    code_licence: str = attrs.field(default="", validator=_TEXT)
+    weights_licence: str = attrs.field(default="", validator=_TEXT)
+    download_gb: float = attrs.field(default=0.0, validator=_NUMBER)
+    vram_gb: float = attrs.field(default=0.0, validator=_NUMBER)
+    timed: bool = attrs.field(default=False, validator=_FLAG)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> BackendCard:
+        """Make a card of the fields that a card file or `register` gives. Unknown ones are a newer core's: they pass.
+
+        Raises:
+            InvalidInputError: Naming the field that is missing or malformed.
+        """
+        if "summary" not in fields:
+            raise InvalidInputError("it has no `summary:`.")
+        known = {field.name for field in attrs.fields(cls)}
+        return cls(**{key: value for key, value in fields.items() if key in known})
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return every option with its value: what is given, checked, and the defaults of the rest.
@@ -140,12 +198,12 @@ class BackendCard:
         return {name: spec.check(given.get(name, spec.default)) for name, spec in self.options.items()}
 
 
-def read_card(path: Path, role: Role, name: str) -> tuple[int, BackendCard]:
+def read_card(path: Path, role: Role, name: str) -> tuple[int, BackendCard | None]:
     """Read the card of one backend.
 
     Returns:
-        The contract version that the plugin is written for, and the card. A card for another version is read no
-        further than that number.
+        The contract version that the plugin is written for, and the card: None if that version is not this core's,
+        for then nothing else in the file can be relied on.
 
     Raises:
         InvalidInputError: If the file is missing, is not a card or does not describe this backend.
@@ -153,23 +211,21 @@ def read_card(path: Path, role: Role, name: str) -> tuple[int, BackendCard]:
     import yaml
 
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise InvalidInputError(f"its card {path.name} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # a thirteenth month is a ValueError, `!!bool maybe` a KeyError
         raise InvalidInputError(f"its card {path.name} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("api"), int):
+    api = raw.get("api") if isinstance(raw, dict) else None
+    if not isinstance(api, int) or isinstance(api, bool):
         raise InvalidInputError(f"its card {path.name} must be a mapping that begins with `api: 1`.")
-    if raw["api"] not in API_VERSIONS:
-        return raw["api"], BackendCard(summary="")
+    if api not in API_VERSIONS:
+        return api, None
     section = raw.get(f"{role}s")
-    body = section.get(name) if isinstance(section, dict) else None
-    if not isinstance(body, dict) or not isinstance(body.get("summary"), str):
-        raise InvalidInputError(f"its card {path.name} has no `{role}s: {name}: summary:`.")
-    known = {field.name for field in attrs.fields(BackendCard)}
-    try:  # unknown fields are of a newer core: they cost nothing
-        return raw["api"], BackendCard(**{key: value for key, value in body.items() if key in known})
+    fields = section.get(name) if isinstance(section, dict) else None
+    if not isinstance(fields, dict):
+        raise InvalidInputError(f"its card {path.name} does not describe it: there is no `{role}s: {name}:`.")
+    try:
+        return api, BackendCard.from_fields(fields)
     except InvalidInputError as error:
         raise InvalidInputError(f"its card {path.name}, {role}s: {name}: {error}") from error
-    except (TypeError, AttributeError, ValueError) as error:
-        raise InvalidInputError(f"its card {path.name}, {role}s: {name}: malformed ({error}).") from error
