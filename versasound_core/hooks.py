@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from .log import get_logger
+from .switches import is_disabled, is_strict
 
 if TYPE_CHECKING:
     from .registry import Backend, Registry
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 GROUP = "versasound.hooks"
 hookspec = pluggy.HookspecMarker("versasound")
 hookimpl = pluggy.HookimplMarker("versasound")
+# What a plugin's code may end in; Ctrl-C must still get through.
+PLUGIN_FAILURES = (Exception, SystemExit)
 _log = get_logger(__name__)
 
 
@@ -28,7 +30,7 @@ class HookSpecs:
 
     @hookspec
     def versasound_register_commands(self, cli: Any) -> None:  # noqa: ANN401
-        """Add commands to the command line: `cli` is argparse's sub-parsers; set `run` to a function of the arguments."""
+        """Add commands: `cli` is argparse's sub-parsers; set the default `run` to a function of the arguments."""
 
     @hookspec
     def versasound_backend_loaded(self, backend: Backend) -> None:
@@ -56,6 +58,7 @@ class Hooks:
 
     def __init__(self) -> None:
         self.failures: list[str] = []
+        self._reported: set[str] = set()
         self._manager = pluggy.PluginManager("versasound")
         self._manager.add_hookspecs(HookSpecs)
         self._registry: Registry | None = None
@@ -65,42 +68,52 @@ class Hooks:
         if self._registry is not None:
             return
         self._registry = registry
-        disabled = {word.strip() for word in os.environ.get("VERSASOUND_DISABLE", "").split(",")}
+        self._call("versasound_register", {"registry": registry})  # of the plugins that came by `register`
         for entry in importlib.metadata.entry_points(group=GROUP):
             owner = entry.dist.name if entry.dist is not None else entry.name
-            if {entry.name, owner} & disabled:
+            if is_disabled(entry.name, owner):
                 continue
             try:
                 self.register(entry.load(), name=f"{owner}:{entry.name}")
-            except (Exception, SystemExit) as error:  # noqa: BLE001  (a broken plugin must not stop the others)
-                self._fail(f"hooks of {owner}", error)
+            except PLUGIN_FAILURES as error:
+                self._fail(f"hooks of {owner}:{entry.name}", error)
 
     def register(self, plugin: object, name: str | None = None) -> None:
-        """Add one plugin: a module or an object with hook implementations. Its backends are registered at once."""
+        """Add one plugin: a module or an object with hook implementations.
+
+        Its backends are registered at once, or when the other plugins are loaded if that is yet to come.
+
+        Raises:
+            ValueError: If it is registered already.
+            pluggy.PluginValidationError: If an implementation wants an argument that its hook does not have.
+        """
         self._manager.register(plugin, name)
         for caller in self._manager.get_hookcallers(plugin) or []:
             if not caller.has_spec():
-                self._fail(f"hooks of {name or plugin!r}", LookupError(f"there is no hook {caller.name!r}"))
+                self._fail(f"{self._manager.get_name(plugin)}.{caller.name}", LookupError("there is no such hook"))
         if self._registry is not None:
             self._call("versasound_register", {"registry": self._registry}, only=plugin)
 
     def call(self, hook: str, **arguments: Any) -> None:  # noqa: ANN401
-        """Call every implementation of `hook`; one that raises is reported and the rest still run."""
+        """Call every implementation of `hook`; one that raises is reported, once, and the rest still run."""
         self._call(hook, arguments)
 
     def _call(self, hook: str, arguments: dict[str, Any], only: object = None) -> None:
-        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+        # One by one, and not through pluggy's own call: there, one that raises ends it for those that come after.
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             if only is not None and implementation.plugin is not only:
                 continue
             try:
+                if implementation.wrapper or implementation.hookwrapper:
+                    raise TypeError("a hook here is told what happens and cannot wrap it")
                 implementation.function(*(arguments[name] for name in implementation.argnames))
-            except (Exception, SystemExit) as error:  # noqa: BLE001
+            except PLUGIN_FAILURES as error:
                 self._fail(f"{implementation.plugin_name}.{hook}", error)
 
     def _fail(self, who: str, error: BaseException) -> None:
-        if os.environ.get("VERSASOUND_STRICT", "") not in {"", "0"}:
+        if is_strict():
             raise error
-        line = f"{who}: {type(error).__name__}: {error}"
-        if line not in self.failures:
-            self.failures.append(line)
-            _log.warning("%s", line)
+        if who not in self._reported:  # an observer of progress would say it a hundred times
+            self._reported.add(who)
+            self.failures.append(f"{who}: {type(error).__name__}: {error}")
+            _log.warning("%s", self.failures[-1])

@@ -10,12 +10,10 @@ import difflib
 import enum
 import importlib.metadata
 import importlib.util
-import os
-import re
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -29,10 +27,11 @@ from .errors import (
     UnknownBackendError,
     VersaSoundError,
 )
-from .hooks import Hooks
+from .hooks import PLUGIN_FAILURES, Hooks
+from .switches import canonical, is_disabled, is_strict
 
-# A plugin's import may end in anything, SystemExit included; Ctrl-C must still get through.
-PLUGIN_FAILURES = (Exception, SystemExit)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 class State(enum.StrEnum):
@@ -52,7 +51,8 @@ class Backend:
     Args:
         role: Encoder, generator, aligner or refiner.
         name: What it is called by; `distribution:name` where two distributions claim one name.
-        distribution: Who brought it.
+        bare_name: What it is called on its card, and by whoever registered it.
+        distribution: Who brought it; the top-level package if it was registered at run time.
         version: Of the distribution.
         target: Where its class is, as `module:attribute`.
         card: What it says of itself; None if that could not be read.
@@ -61,7 +61,8 @@ class Backend:
     """
 
     role: Role
-    name: str
+    name: str = attrs.field(init=False)
+    bare_name: str
     distribution: str
     version: str = ""
     target: str = ""
@@ -69,7 +70,15 @@ class Backend:
     state: State = State.READY
     reason: str = ""
     _load: Callable[[], Any] = attrs.field(alias="load", repr=False)
-    _error: BaseException | None = attrs.field(default=None, alias="error", repr=False)
+    _error: BaseException | None = attrs.field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.name = self.bare_name
+
+    @property
+    def full_name(self) -> str:
+        """`distribution:name`, which nothing else is called."""
+        return f"{self.distribution}:{self.bare_name}"
 
     @property
     def owner(self) -> str:
@@ -102,7 +111,8 @@ class Registry:
         with self._lock:
             if self._found is None:
                 self._found = _discover()
-            everything = _tell_apart([*self._found, *self._registered])
+            merged = {(b.role, b.full_name): b for b in [*self._found, *self._registered]}  # the later one replaces
+            everything = _tell_apart(list(merged.values()))
         return [backend for backend in everything if role in {None, backend.role}]
 
     def refresh(self) -> None:
@@ -112,8 +122,10 @@ class Registry:
             loaded = {(b.role, b.distribution, b.target): b for b in self._found or [] if b.state is State.LOADED}
             self._found = [loaded.get((b.role, b.distribution, b.target), b) for b in _discover()]
 
-    def register(self, role: Role, name: str, target: Callable[..., Any], card: Mapping[str, Any] | None = None) -> None:
-        """Add a backend at run time. The same name from the same package replaces the earlier one.
+    def register(
+        self, role: Role, name: str, target: Callable[..., Any], card: Mapping[str, Any] | None = None
+    ) -> None:
+        """Add a backend at run time. It replaces what its own package called by that name before.
 
         Args:
             role: Its role.
@@ -122,26 +134,32 @@ class Registry:
             card: The fields of a card; without it, a summary from the docstring and no options.
 
         Raises:
-            InvalidInputError: If the role is unknown or the card malformed.
+            InvalidInputError: If the role is unknown, the target cannot be called or the card is malformed.
         """
         if role not in ROLES:
             raise InvalidInputError(f"there is no role {role!r}.", f"Roles: {', '.join(ROLES)}.")
+        if not name or ":" in name:
+            raise InvalidInputError(f"a {role} cannot be called {name!r}.", "A colon parts a distribution from a name.")
         if not callable(target):
             raise InvalidInputError(f"{role} {name}: {target!r} cannot be called to make a backend.")
-        module = getattr(target, "__module__", "") or "registered"
-        summary = (getattr(target, "__doc__", None) or name).strip().splitlines()[0]
+        module = getattr(target, "__module__", None) or "registered"
+        summary = (getattr(target, "__doc__", None) or "").strip().partition("\n")[0] or name
+        try:
+            read = BackendCard.from_fields({"summary": summary, **(card or {})})
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{role} {name}: {error.message}", error.hint) from error
         backend = Backend(
             role=role,
-            name=name,
-            distribution=module.partition(".")[0],
+            bare_name=name,
+            distribution=canonical(module.partition(".")[0]).strip("-"),
             target=f"{module}:{getattr(target, '__qualname__', name)}",
-            card=BackendCard(**{"summary": summary, **(card or {})}),
+            card=read,
             load=lambda: target,
         )
-        with self._lock:
-            key = (role, name, backend.distribution)
-            self._registered = [b for b in self._registered if (b.role, b.name, b.distribution) != key] + [backend]
         _apply_disable(backend)
+        with self._lock:
+            rest = [b for b in self._registered if (b.role, b.full_name) != (role, backend.full_name)]
+            self._registered = [*rest, backend]
 
     def get(self, role: Role, name: str) -> Backend:
         """Find one backend that can be used, without importing it.
@@ -152,31 +170,22 @@ class Registry:
             BrokenPluginError, IncompatiblePluginError: If it cannot be used.
         """
         candidates = self.backends(role)
-        matches = [b for b in candidates if b.name == name]
+        matches = [b for b in candidates if name in {b.name, b.full_name}]
         if not matches:
-            rivals = [b.name for b in candidates if b.name.partition(":")[2] == name]
-            if rivals:
+            rivals = [b for b in candidates if b.bare_name == name]
+            matches = [b for b in rivals if b.state is not State.DISABLED]
+            if len(matches) > 1:
                 raise AmbiguousBackendError(
-                    f"{len(rivals)} distributions offer the {role} {name!r}.", f"Say which: {' or '.join(rivals)}."
+                    f"{len(matches)} distributions offer the {role} {name!r}.",
+                    f"Say which: {' or '.join(b.name for b in matches)}.",
                 )
-            names = [b.name for b in candidates]
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            raise UnknownBackendError(
-                f"there is no {role} {name!r}.",
-                f"{hint}Installed: {', '.join(names) or 'none'}. A plugin adds one: pip install versasound-plugin-{name}",
-            )
+            matches = matches or rivals
+        if not matches:
+            raise _unknown(role, name, [b.name for b in candidates])
         backend = matches[0]
-        if backend.state in {State.READY, State.LOADED}:
-            return backend
-        if backend.state is State.INCOMPATIBLE:
-            raise IncompatiblePluginError(f"{backend} cannot be used: {backend.reason}")
-        if backend.state is State.DISABLED:
-            raise PluginError(f"{backend} is disabled.", "Take it out of VERSASOUND_DISABLE.")
-        raise BrokenPluginError(
-            f"{backend} is broken: {backend.reason}",
-            f"pip install --force-reinstall {backend.distribution} may mend it, pip uninstall removes it.",
-        ) from backend._error  # noqa: SLF001
+        if backend.state not in {State.READY, State.LOADED}:
+            raise _refusal(backend) from backend._error
+        return backend
 
     def create(self, role: Role, name: str, **options: Any) -> Any:  # noqa: ANN401
         """Make a backend with these options, and the card's defaults for the rest.
@@ -197,19 +206,20 @@ class Registry:
         except VersaSoundError:
             raise
         except PLUGIN_FAILURES as error:
-            if _strict():
+            if is_strict():
                 raise
             raise BrokenPluginError(f"{backend} failed when it was made: {_words(error)}") from error
 
     def _import(self, backend: Backend) -> Callable[..., Any]:
         try:
-            factory: Callable[..., Any] = backend._load()  # noqa: SLF001
+            factory: Callable[..., Any] = backend._load()
+            if not callable(factory):
+                raise TypeError(f"{backend.target} is {factory!r}, which makes no backend")
         except PLUGIN_FAILURES as error:
-            backend.state, backend.reason, backend._error = State.BROKEN, _words(error), error  # noqa: SLF001
-            if _strict():
+            backend.state, backend.reason, backend._error = State.BROKEN, _words(error), error
+            if is_strict():
                 raise
-            self.get(backend.role, backend.name)  # raises, now that it is known to be broken
-            raise  # pragma: no cover
+            raise _refusal(backend) from error
         if backend.state is not State.LOADED:
             backend.state = State.LOADED
             self.hooks.call("versasound_backend_loaded", backend=backend)
@@ -217,83 +227,94 @@ class Registry:
 
 
 def _discover() -> list[Backend]:
-    found: dict[tuple[str, str, str], Backend] = {}
+    found: dict[tuple[str, str], Backend] = {}
+    installed = importlib.metadata.entry_points()
     for role in ROLES:
-        for entry in importlib.metadata.entry_points(group=f"versasound.{role}s"):
+        for entry in installed.select(group=f"versasound.{role}s"):
             dist = entry.dist
-            owner = _normal(dist.name) if dist is not None and dist.name else "unknown"
             backend = Backend(
                 role=role,
-                name=entry.name,
-                distribution=owner,
-                version=dist.version if dist is not None else "",
+                bare_name=entry.name,
+                distribution=canonical((dist and dist.name) or "unknown"),
+                version=(dist and dist.version) or "",
                 target=entry.value,
                 load=entry.load,
             )
             # sys.path may lead to one distribution twice; the first is the one that is imported
-            if found.setdefault((role, entry.name, owner), backend) is backend:
-                _read(backend, entry.value)
+            if found.setdefault((role, backend.full_name), backend) is backend:
+                _examine(backend)
     return list(found.values())
 
 
-def _read(backend: Backend, target: str) -> None:
+def _examine(backend: Backend) -> None:
     """Fill in the card and the state of a backend, from files alone."""
     if _apply_disable(backend):
         return
     try:
-        package = target.partition(":")[0].partition(".")[0].strip()
-        spec = importlib.util.find_spec(package)  # of the top-level name only: a dotted one would import its parent
-        if spec is None:
-            raise InvalidInputError(f"its entry point {target!r} leads nowhere: there is no module {package!r}.")  # noqa: TRY301
-        places = list(spec.submodule_search_locations or [])
-        if not places:
-            raise InvalidInputError(f"{package!r} must be a package with its card {CARD_FILE} in it.")  # noqa: TRY301
-        api, backend.card = read_card(Path(places[0]) / CARD_FILE, backend.role, backend.name)
-        if api not in API_VERSIONS:
-            backend.card = None
-            backend.state = State.INCOMPATIBLE
-            side = "pip install -U versasound-core" if api >= API_VERSIONS.stop else f"pip install -U {backend.distribution}"
-            spoken = ", ".join(str(version) for version in API_VERSIONS)
-            backend.reason = f"it is written for api {api}, and this core speaks {spoken}. Try: {side}"
-            if _strict():
-                raise IncompatiblePluginError(f"{backend}: {backend.reason}")
-    except IncompatiblePluginError:
-        raise
+        api, backend.card = read_card(_card_of(backend.target), backend.role, backend.bare_name)
     except PLUGIN_FAILURES as error:
-        backend.state, backend.reason, backend._error = State.BROKEN, _words(error), error  # noqa: SLF001
-        if _strict():
-            raise BrokenPluginError(f"{backend} is broken: {backend.reason}") from error
+        backend.state, backend.reason, backend._error = State.BROKEN, _words(error), error
+        if is_strict():
+            raise _refusal(backend) from error
+        return
+    if api not in API_VERSIONS:
+        late = "versasound-core" if api >= API_VERSIONS.stop else backend.distribution
+        spoken = ", ".join(str(version) for version in API_VERSIONS)
+        backend.state = State.INCOMPATIBLE
+        backend.reason = f"it is written for api {api}, and this core speaks {spoken}. Try: pip install -U {late}"
+        if is_strict():
+            raise _refusal(backend)
+
+
+def _card_of(target: str) -> Path:
+    package = target.partition(":")[0].partition(".")[0].strip()
+    spec = importlib.util.find_spec(package)  # of the top-level name only: a dotted one would import its parent
+    if spec is None:
+        raise InvalidInputError(f"its entry point {target!r} leads nowhere: there is no module {package!r}.")
+    if not spec.submodule_search_locations:
+        raise InvalidInputError(f"{package!r} must be a package with its card {CARD_FILE} in it.")
+    return Path(next(iter(spec.submodule_search_locations))) / CARD_FILE
 
 
 def _tell_apart(backends: list[Backend]) -> list[Backend]:
     """Name backends `distribution:name` where several distributions claim one name."""
-    claims: dict[tuple[str, str], list[Backend]] = {}
+    claims = Counter((backend.role, backend.bare_name) for backend in backends)
     for backend in backends:
-        bare = backend.name.rpartition(":")[2]
-        claims.setdefault((backend.role, bare), []).append(backend)
-    for (_, bare), rivals in claims.items():
-        for backend in rivals:
-            backend.name = f"{backend.distribution}:{bare}" if len(rivals) > 1 else bare
+        shared = claims[backend.role, backend.bare_name] > 1
+        backend.name = backend.full_name if shared else backend.bare_name
     return sorted(backends, key=lambda b: (ROLES.index(b.role), b.name))
 
 
 def _apply_disable(backend: Backend) -> bool:
-    disabled = {word.strip() for word in os.environ.get("VERSASOUND_DISABLE", "").split(",")}
-    if disabled & {backend.name, backend.distribution, f"{backend.distribution}:{backend.name}"}:
+    if is_disabled(backend.bare_name, backend.distribution):
         backend.state, backend.reason = State.DISABLED, "named in VERSASOUND_DISABLE"
     return backend.state is State.DISABLED
 
 
-def _strict() -> bool:
-    return os.environ.get("VERSASOUND_STRICT", "") not in {"", "0"}
+def _unknown(role: Role, name: str, names: list[str]) -> UnknownBackendError:
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    hint += (
+        f"Installed: {', '.join(names)}." if names else 'Get the default ones: pip install "versasound-core[default]"'
+    )
+    return UnknownBackendError(f"there is no {role} {name!r}.", hint)
+
+
+def _refusal(backend: Backend) -> PluginError:
+    if backend.state is State.DISABLED:
+        return PluginError(f"{backend} is disabled: {backend.reason}.", "Take it out of there to use it.")
+    if backend.state is State.INCOMPATIBLE:
+        return IncompatiblePluginError(f"{backend} cannot be used: {backend.reason}")
+    return BrokenPluginError(
+        f"{backend} is broken: {backend.reason}",
+        f"pip install --force-reinstall {backend.distribution} may mend it, pip uninstall removes it.",
+    )
 
 
 def _words(error: BaseException) -> str:
-    return str(error) if isinstance(error, VersaSoundError) else f"{type(error).__name__}: {error}"
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    if isinstance(error, VersaSoundError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 default_registry = Registry()
