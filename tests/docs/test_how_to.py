@@ -15,16 +15,17 @@ from versasound_core.config import Config, load_config
 GUIDES = Path(__file__).parents[2] / "docs" / "how-to"
 CODE = """
 import sys
+import torch
 from versasound_core import registry
 from versasound_core.containers import GenerationRequest
 from versasound_core.context import RunContext
 
 assert [b.state for b in registry.backends("generator") if b.name == "beep"] == ["ready"]
 assert "versasound_plugin_beep" not in sys.modules
-audio = registry.create("generator", "beep").generate(None, GenerationRequest(duration_s=0.5, sample_rate=8000), RunContext())
-peak = audio.waveform[0, 0].double().numpy()
-spectrum = abs(__import__("numpy").fft.rfft(peak))
-print(tuple(audio.shape), int(spectrum.argmax()) * 2)
+request = GenerationRequest(duration_s=0.5, sample_rate=8000)
+audio = registry.create("generator", "beep").generate(None, request, RunContext())
+hz = torch.fft.rfft(audio.waveform[0, 0]).abs().argmax() / request.duration_s
+print(tuple(audio.shape), int(hz))
 """
 
 
