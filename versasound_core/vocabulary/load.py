@@ -39,14 +39,14 @@ def read_words(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
         message = f"The vocabulary file {path} is not YAML: {error}."
         raise InvalidInputError(message, _HINT) from error
     read: dict[str, Any] = _mapping(path, "the file", {} if loaded is None else loaded)
-    for section in read:
+    for section, content in read.items():
         if section not in {"sounds", "materials", "breaks", "negations", "ignored"}:
             raise _wrong(path, section, "is no section (sounds, materials, breaks, negations, ignored)")
         if section in {"sounds", "materials"}:
-            for name, entry in _mapping(path, section, read[section]).items():
+            for name, entry in _mapping(path, section, content).items():
                 _check_entry(path, f"{section}.{name}", entry)
         else:
-            _check_words(path, section, read[section])
+            _check_words(path, section, content)
     return read
 
 

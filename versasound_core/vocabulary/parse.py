@@ -38,11 +38,19 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A sound understood in a sentence: ``words`` are those that said so, ``material`` what it is made on."""
+    """A sound understood in a sentence.
+
+    Attributes:
+        sound: Which one.
+        material: What it is made on; None where that means nothing.
+        words: The words of the sentence that said so.
+        material_said: Whether the sentence named the material; else it is the sound's usual one.
+    """
 
     sound: Sound
     material: str | None
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    material_said: bool = False
 
     @property
     def label(self) -> str:
@@ -148,22 +156,25 @@ def _matches(clause: _Clause, terms: Terms) -> Iterator[Match]:
     if not kept:
         for _, name, said in clause.found:
             sound = terms.sounds[terms.alone[name]]
-            yield Match(sound, name if sound.name != name else sound.material, said)
+            yield Match(sound, name, said, material_said=True)
         return
     given = _materials(clause, kept)
     for at in kept:
         sound, said = terms.sounds[clause.found[at][1]], clause.found[at][2]
         material, more = given.get(at, (sound.material, ()))
-        yield Match(sound, material, said + more)
+        yield Match(sound, material, said + more, material_said=at in given)
 
 
 def _once(matches: list[Match]) -> tuple[Match, ...]:
-    """Each sound once: ``hammer`` and ``anvil`` in one sentence are one hammer, with the words of both."""
+    """Each sound once: "walking, footsteps on gravel" walks on gravel only, with the words of both."""
+    said = {match.sound.name: match.material for match in reversed(matches) if match.material_said}
     merged: dict[tuple[str, str | None], Match] = {}
     for match in matches:
-        key = (match.sound.name, match.material)
-        first = merged.get(key)
-        merged[key] = match if first is None else Match(first.sound, first.material, first.words + match.words)
+        name = match.sound.name
+        material = match.material if match.material_said else said.get(name, match.material)
+        first = merged.get((name, material))
+        words = match.words if first is None else first.words + match.words
+        merged[name, material] = Match(match.sound, material, words, material_said=name in said)
     return tuple(merged.values())
 
 

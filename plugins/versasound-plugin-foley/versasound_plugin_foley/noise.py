@@ -1,0 +1,80 @@
+"""Seeds and noise: where every random number of the synthesiser comes from."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+def rng_for(*key: object) -> np.random.Generator:
+    """A generator of random numbers that depends on its key alone, not on what was drawn before."""
+    digest = blake2b(repr(key).encode(), digest_size=8).digest()
+    return np.random.Generator(np.random.SFC64(int.from_bytes(digest, "little")))
+
+
+@cache
+def _phasors() -> NDArray[np.complex64]:
+    return np.exp(2j * np.pi * np.arange(4096) / 4096).astype(np.complex64)
+
+
+def spectra(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.complex64]:
+    """Spectra of unit magnitude and random phase: the cheapest noise that can be shaped freely."""
+    drawn = np.frombuffer(rng.bytes(2 * int(np.prod(shape))), np.uint16) & 4095
+    return _phasors()[drawn].reshape(shape)
+
+
+@cache
+def band(frame: int, sample_rate: int, hz: float, octaves: float) -> Floats:
+    """Magnitudes `[frame // 2 + 1]` of a bell around `hz`, `octaves` wide to each side, whose noise has RMS 1.
+
+    A band above the Nyquist frequency is folded to just below it, so that no sample rate falls silent.
+    """
+    bins = np.arange(1, frame // 2 + 1) * (sample_rate / frame)
+    magnitude = np.zeros(frame // 2 + 1)
+    magnitude[1:] = np.exp(-0.5 * (np.log2(bins / min(hz, 0.4 * sample_rate)) / octaves) ** 2)
+    magnitude[-1] = 0.0
+    magnitude[1:] *= bins / np.hypot(bins, 25.0)  # nothing below hearing
+    return (magnitude * (frame / np.sqrt(2 * np.sum(magnitude**2)))).astype(np.float32)
+
+
+def burst(rng: np.random.Generator, length: int, shape: Floats) -> Floats:
+    """A stretch of noise with the given magnitudes (`length // 2 + 1` of them)."""
+    return np.fft.irfft(spectra(rng, shape.shape) * shape, length).astype(np.float32, copy=False)
+
+
+def gain(db: float) -> float:
+    """An amplitude from decibels."""
+    return float(10 ** (db / 20))
+
+
+def without_dc(sound: Floats) -> Floats:
+    """Take out the mean of a sound that begins and ends near zero with an arch that does the same, in place."""
+    t = np.linspace(0, 1, sound.size, dtype=np.float32)
+    t *= 1 - t
+    sound -= t * np.float32(sound.sum() / max(float(t.sum()), 1e-9))
+    return sound
+
+
+@cache
+def _window(frame: int) -> Floats:
+    return np.sin(np.pi * (np.arange(frame) + 0.5) / frame).astype(np.float32)
+
+
+def overlap_add(frames: Floats) -> Floats:
+    """Join frames `[F, C, 2 * hop]` of independent noise that overlap by half: power stays constant.
+
+    Returns:
+        `[C, (F + 1) * hop]`.
+    """
+    count, channels, frame = frames.shape
+    hop = frame // 2
+    windowed = (frames * _window(frame)).astype(np.float32, copy=False).transpose(1, 0, 2)
+    joined = np.zeros((channels, count + 1, hop), np.float32)
+    joined[:, :-1] += windowed[:, :, :hop]
+    joined[:, 1:] += windowed[:, :, hop:]
+    return joined.reshape(channels, -1)
