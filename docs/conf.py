@@ -16,7 +16,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "gener
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 
-default_role = "code"  # docstrings mark code with single backticks
 autodoc_typehints = "none"  # the docstrings say it in words
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["av", "numpy", "soxr", "torch"]

@@ -1,11 +1,13 @@
-"""The reference pages that are made from the code: backends from their cards, settings from the configuration's
-classes, commands from the argument parser. What the code says once is not written again by hand.
+"""The reference pages that are made from the code, so that nothing is written twice.
+
+Backends from their cards, settings from the classes of the configuration, commands from the argument parser.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sphinx.application import Sphinx
+
     from versasound_core.cards import BackendCard, OptionSpec
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ FOLDER = "reference/generated"
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages before Sphinx looks for pages."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-process-docstring", read_backticks, priority=400)  # before napoleon adds its own markup
     return {"parallel_read_safe": True}
 
 
@@ -43,6 +47,11 @@ def write_pages(app: Sphinx) -> None:
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def read_backticks(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:  # noqa: PLR0913, PLR0917
+    """Make Sphinx take single backticks in docstrings as code, as Markdown does."""
+    lines[:] = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", "\n".join(lines)).split("\n")
 
 
 def _pages() -> Iterator[tuple[str, str]]:
@@ -103,8 +112,8 @@ def commands_page() -> str:
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield from (f"## {parser.prog}", "", "```text", parser.format_help().rstrip(), "```", "")
-    for action in parser._actions:  # noqa: SLF001  (argparse has no public way to its subcommands)
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
             for child in dict.fromkeys(action.choices.values()):
                 yield from _commands(child)
 
