@@ -9,12 +9,20 @@ from typing import Any, NamedTuple
 NOWHERE = object()  # a value that needs no line in the new layout
 
 
+def _unless_null(value: Any) -> Any:  # noqa: ANN401
+    return NOWHERE if value is None else value
+
+
+def _even_null(value: Any) -> Any:  # noqa: ANN401
+    return value
+
+
 class Move(NamedTuple):
     """Where a setting went; `new` is None where nothing took its place."""
 
     old: str
     new: str | None
-    convert: Callable[[Any], Any] = lambda value: value
+    convert: Callable[[Any], Any] = _unless_null
 
 
 def _side(size: Any) -> Any:  # noqa: ANN401
@@ -40,7 +48,7 @@ MOVES = (
     Move("audio_generator.lora_rank", None),
     Move("audio_generator.temporal_controller", None),
     Move("audio_generator.generation.default_sample_rate", "audio_generator.sample_rate"),
-    Move("audio_generator.generation.default_duration", "audio_generator.default_duration"),
+    Move("audio_generator.generation.default_duration", "audio_generator.default_duration", _even_null),
     Move("audio_generator.generation.num_inference_steps", "audio_generator.num_inference_steps"),
     Move("audio_generator.generation.guidance_scale", "audio_generator.guidance_scale"),
     # Strength 0 is what switched off means now.
@@ -71,34 +79,43 @@ def migrate(
 
     Returns:
         The configuration in today's layout, a line for each thing that moved, and one for each that was ignored.
-        In an older file everything unknown is ignored, so that it loads whatever else was in it.
+        In an older file everything unknown or null is ignored, so that it loads whatever else was in it.
     """
     every = [(key, section) for section, keys in sections.items() for key in keys]
-    flat = [Move(key, f"{section}.{key}") for key, section in every if sum(key == other for other, _ in every) == 1]
+    flat = [
+        Move(key, f"{section}.{key}", _even_null)
+        for key, section in every
+        if sum(key == other for other, _ in every) == 1
+    ]
     tree: dict[str, Any] = deepcopy(dict(raw))
     moved: list[str] = []
     ignored: list[str] = []
+    placed: set[str | None] = set()
+    found = False
     for move in (*MOVES, *flat):
         holder, key = _find(tree, move.old)
         if key not in holder or (move.new and _is_section(holder[key], key in sections)):
             continue
-        old = holder.pop(key)
+        found, old = True, holder.pop(key)
         new = move.convert(old) if move.new else NOWHERE
         if move.new is None:
             ignored += _leaves(move.old, old)
         elif new is NOWHERE:
-            ignored.append(f"{move.old}: {old}, which is so by itself")
+            ignored.append(f"{move.old}: {'null' if old is None else old}, which is so by itself")
         elif _put(tree, move.new, new):
+            placed.add(move.new)
             moved.append(f"{move.old} -> {move.new}" + ("" if new is old else f": {new}"))
         else:
             ignored.append(f"{move.old}, as {move.new} is given too")
-    if not moved and not ignored:
+    if not found:
         return raw, [], []
     for name in list(tree):
         if name not in sections:
             ignored += _leaves(str(name), tree.pop(name))
         elif isinstance(tree[name], dict):
-            for key in [key for key in tree[name] if key not in sections[name]]:
+            for key in [key for key in tree[name] if key not in sections[name] or tree[name][key] is None]:
+                if f"{name}.{key}" in placed:
+                    continue
                 ignored += _leaves(f"{name}.{key}", tree[name].pop(key))
     return tree, moved, ignored
 

@@ -384,6 +384,14 @@ class TestOlderLayouts:
         ):
             assert load("temporal_alignment: {enabled: false}").temporal_aligner.sync_strength == 0
 
+    def test_null_was_the_default(self, load):
+        text = "device: {preferred_device: null, precision: null}\nvisual_encoder: {output_dim: null}\n"
+        with pytest.warns(ConfigMigrationWarning, match=r"device.preferred_device: null, which is so by itself"):
+            assert load(text) == Config()
+
+    def test_an_emptied_section_is_not_worth_a_word(self, load):
+        assert load("checkpoints: {}\ntemporal_alignment: {event_detector: {}}\n") == Config()
+
     def test_the_flat_layout(self, load):
         with pytest.warns(ConfigMigrationWarning) as caught:
             config = load(
