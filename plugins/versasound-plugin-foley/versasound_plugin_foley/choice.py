@@ -30,8 +30,12 @@ def _list(words: Sequence[str]) -> str:
 
 
 def choose(
-    recipes: Recipes, prompt: str | None, negative: str | None, labels: Sequence[tuple[str, float]],
-    onsets_per_s: float | None, motion: float,
+    recipes: Recipes,
+    prompt: str | None,
+    negative: str | None,
+    labels: Sequence[tuple[str, float]],
+    onsets_per_s: float | None,
+    motion: float,
 ) -> Choice:
     """Choose from the prompt, else from the labels, else from the motion; then take away what is not wanted.
 

@@ -98,7 +98,9 @@ class FoleyGenerator:
                 struck[match.label], note = scene.events_for(match.label, match.sound)
                 notes += [note] if note else []
         if len(struck) > 1:
-            notes.append(f"Nothing says which sound belongs to which event, so each event gets all of: {', '.join(struck)}.")
+            notes.append(
+                f"Nothing says which sound belongs to which event, so each event gets all of: {', '.join(struck)}."
+            )
         if not going_on:
             self._add_room(going_on, notes, alone=not any(struck.values()))
 

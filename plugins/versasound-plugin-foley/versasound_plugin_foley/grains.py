@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .modal import RATIOS, render
-from .noise import Floats, band, burst, rng_for, without_dc
+from .noise import Floats, band, burst, peak, rng_for, without_dc
 
 _BANK_SIZE = 40
 Bank = tuple[Floats, ...]
@@ -30,7 +30,9 @@ def _tick(params: Mapping[str, Any], rng: np.random.Generator, sample_rate: int)
     hz = params["hz"] * 2 ** (params.get("spread", 0.7) * rng.uniform(-1, 1))
     sound = burst(rng, length, band(length, sample_rate, round(hz), octaves))
     t = np.arange(length, dtype=np.float32) / sample_rate
-    return sound * (np.exp(-t / decay_s) * np.minimum(1, t / 2e-4) * np.linspace(1, 0, length) ** 0.25).astype(np.float32)
+    return sound * (np.exp(-t / decay_s) * np.minimum(1, t / 2e-4) * np.linspace(1, 0, length) ** 0.25).astype(
+        np.float32
+    )
 
 
 def _ping(params: Mapping[str, Any], rng: np.random.Generator, sample_rate: int) -> Floats:
@@ -67,7 +69,9 @@ def _syllable(params: Mapping[str, Any], rng: np.random.Generator, sample_rate: 
     table = np.fft.irfft(np.concatenate([[0], a * np.exp(2j * np.pi * rng.uniform(size=h.size))]), 1024) * 512
     t = np.arange(length) / sample_rate
     phase = pitch * (t + rng.uniform(-0.6, 0.3) * t * t + 0.002 * np.sin(2 * np.pi * 5 * t))
-    return (table[(phase * 1024).astype(np.int64) & 1023] * np.sin(np.pi * t * sample_rate / length) ** 2).astype(np.float32)
+    return (table[(phase * 1024).astype(np.int64) & 1023] * np.sin(np.pi * t * sample_rate / length) ** 2).astype(
+        np.float32
+    )
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any], np.random.Generator, int], Floats]] = {
@@ -80,7 +84,7 @@ def _bank(params: tuple[tuple[str, Any], ...], sample_rate: int) -> Bank:
     settings = dict(params)
     rng = rng_for("bank", params)
     made = [without_dc(KINDS[settings["kind"]](settings, rng, sample_rate)) for _ in range(_BANK_SIZE)]
-    loudest = max(float(np.max(np.abs(sound), initial=0)) for sound in made) or 1.0
+    loudest = max(map(peak, made)) or 1.0
     return tuple(sound / np.float32(loudest) for sound in made)
 
 

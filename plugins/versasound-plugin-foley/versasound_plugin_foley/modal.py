@@ -50,21 +50,41 @@ def render(
     f, alpha, a = frequencies_hz[heard], decays[heard], amplitudes[heard]
     if f.size == 0:
         return np.zeros(1, np.float32)
-    length = int(min(_FLOOR / alpha.min(), _LONGEST_S) * sample_rate) + 1
+    lives = np.minimum(_FLOOR / alpha, _LONGEST_S) * sample_rate
+    length = int(lives.max()) + 1
     stride = max(16, int(length**0.5))
+    rows = ceil(length / stride)
     power = (2j * np.pi * f - alpha) / sample_rate
-    coarse = a * np.exp(np.outer(np.arange(ceil(length / stride)) * stride, power))
-    fine = np.exp(np.outer(np.arange(stride), power))
-    left = np.concatenate([coarse.real, coarse.imag], axis=1).astype(np.float32)
-    right = np.concatenate([fine.imag, fine.real], axis=1).astype(np.float32)
-    sound = (left @ right.T).ravel()[:length]
+    coarse = _series(a, np.exp(stride * power), rows)
+    fine = _series(np.ones_like(a), np.exp(power), stride)
+    left = np.stack([coarse.real, coarse.imag]).astype(np.float32)
+    right = np.stack([fine.imag, fine.real]).astype(np.float32)
+    sound = np.empty((rows, stride), np.float32)
+    early = rows // 4
+    for start, stop in ((0, early), (early, rows)):
+        rings = lives > start * stride  # in the long tail most modes are gone
+        from_left = left[:, start:stop, rings]
+        sound[start:stop] = from_left[0] @ right[0][:, rings].T + from_left[1] @ right[1][:, rings].T
+    sound = sound.ravel()[:length]
     end = min(length, max(1, sample_rate // 100))
     sound[-end:] *= np.linspace(1, 0, end, dtype=np.float32)
     return sound
 
 
-def struck(params: dict[str, float | str], strength: float, body: np.random.Generator, place: np.random.Generator,
-           sample_rate: int) -> Floats:
+def _series(first: NDArray[np.float64], ratio: NDArray[np.complex128], count: int) -> NDArray[np.complex128]:
+    """Geometric series `[count, K]`."""
+    terms = np.empty((count, ratio.size), np.complex128)
+    terms[0], terms[1:] = first, ratio
+    return np.multiply.accumulate(terms, axis=0, out=terms)
+
+
+def struck(
+    params: dict[str, float | str],
+    strength: float,
+    body: np.random.Generator,
+    place: np.random.Generator,
+    sample_rate: int,
+) -> Floats:
     """One strike of a body.
 
     Args:

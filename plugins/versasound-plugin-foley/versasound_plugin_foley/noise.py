@@ -52,12 +52,26 @@ def gain(db: float) -> float:
     return float(10 ** (db / 20))
 
 
+_ARCH = 8192
+
+
+@cache
+def _arch(length: int) -> Floats:
+    t = np.linspace(0, 1, length)
+    arch = t * (1 - t)
+    return (arch / max(arch.sum(), 1e-9)).astype(np.float32)
+
+
 def without_dc(sound: Floats) -> Floats:
-    """Take out the mean of a sound that begins and ends near zero with an arch that does the same, in place."""
-    t = np.linspace(0, 1, sound.size, dtype=np.float32)
-    t *= 1 - t
-    sound -= t * np.float32(sound.sum() / max(float(t.sum()), 1e-9))
+    """Take out the mean of a sound that begins and ends near zero with a slow arch that does the same, in place."""
+    arch = _arch(_ARCH) if sound.size >= _ARCH else _arch(min(sound.size, 1 << (sound.size.bit_length() - 1)))
+    sound[: arch.size] -= arch * sound.sum()
     return sound
+
+
+def peak(sound: Floats) -> float:
+    """Largest magnitude; 0 of nothing."""
+    return max(float(sound.max(initial=0)), -float(sound.min(initial=0)))
 
 
 @cache

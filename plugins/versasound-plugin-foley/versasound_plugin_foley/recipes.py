@@ -18,7 +18,9 @@ _OURS = Path(__file__).with_name("sounds.yaml")
 _CONTINUOUS = frozenset({"bands", "grains", "tone"})
 _CHOICES: dict[str, tuple[str, ...]] = {"ratios": tuple(RATIOS), "kind": tuple(KINDS)}
 _SIGNED = frozenset({"db", "level_db"})
-_MAY_BE_ZERO = frozenset({"friction", "spread", "tilt", "sway", "follow", "width", "wobble", "rough", "rise", "range_db", "peak"})
+_MAY_BE_ZERO = frozenset(
+    {"friction", "spread", "tilt", "sway", "follow", "width", "wobble", "rough", "rise", "range_db", "peak"}
+)
 _SMALLEST, _LARGEST = 1e-4, 1e5
 Recipe = dict[str, Any]
 
@@ -66,7 +68,9 @@ class Recipes:
             for name, entry in own.get(section, {}).items():
                 params, like = entry.get("params", {}), entry.get("like")
                 if section == "sounds" and like is None and name not in table:
-                    message = f"In the vocabulary file {lexicon}, sounds.{name} cannot be made: it is like no other sound."
+                    message = (
+                        f"In the vocabulary file {lexicon}, sounds.{name} cannot be made: it is like no other sound."
+                    )
                     raise InvalidInputError(message, "Give it `like:` with a sound or a material.")
                 if section == "sounds" and like in self._materials and like not in self._sounds:
                     like = "impact"

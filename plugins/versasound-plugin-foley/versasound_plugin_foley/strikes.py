@@ -13,7 +13,7 @@ import numpy as np
 
 from .grains import bank, levels, scatter
 from .modal import brightness, struck
-from .noise import Floats, band, burst, gain, overlap_add, rng_for, spectra, without_dc
+from .noise import Floats, band, burst, gain, overlap_add, peak, rng_for, spectra, without_dc
 
 PEAK = 0.5
 """Peak of the strongest strike: about -6 dBFS."""
@@ -21,7 +21,9 @@ _ATTACK_S = 4e-4
 _SWEEP_FRAME_S = 0.016
 
 
-def strike(recipe: Mapping[str, Any], strength: float, seed: int, label: str, at_ms: int, sample_rate: int) -> tuple[Floats, int]:
+def strike(
+    recipe: Mapping[str, Any], strength: float, seed: int, label: str, at_ms: int, sample_rate: int
+) -> tuple[Floats, int]:
     """One sound of one event.
 
     It depends on its arguments alone, so the same event sounds the same in every segment that holds it.
@@ -35,20 +37,26 @@ def strike(recipe: Mapping[str, Any], strength: float, seed: int, label: str, at
     else:
         sound, lead = _contact(recipe, strength, seed, label, rng, sample_rate), 0
     sound = without_dc(sound)
-    peak = float(np.max(np.abs(sound), initial=0))
+    loudest = peak(sound)
     level = PEAK * strength**0.8 * gain(recipe.get("level_db", 0.0) + rng.uniform(-0.4, 0.4))
-    return sound * np.float32(level / peak if peak > 0 else 0), lead
+    return sound * np.float32(level / loudest if loudest > 0 else 0), lead
 
 
-def _contact(recipe: Mapping[str, Any], strength: float, seed: int, label: str, rng: np.random.Generator, sample_rate: int) -> Floats:
+def _contact(
+    recipe: Mapping[str, Any], strength: float, seed: int, label: str, rng: np.random.Generator, sample_rate: int
+) -> Floats:
     parts: list[tuple[int, Floats]] = []
     for delay_s, softer in [(0.0, 1.0), *recipe.get("again", ())]:
         late = delay_s * (1 + 0.15 * rng.uniform(-1, 1))
-        sounds = [part for part in (
-            _modes(recipe, strength * softer, rng_for(seed, label, "body"), rng, sample_rate),
-            _burst(recipe, strength * softer, rng, sample_rate),
-            _spray(recipe, strength * softer, rng, sample_rate),
-        ) if part is not None]
+        sounds = [
+            part
+            for part in (
+                _modes(recipe, strength * softer, rng_for(seed, label, "body"), rng, sample_rate),
+                _burst(recipe, strength * softer, rng, sample_rate),
+                _spray(recipe, strength * softer, rng, sample_rate),
+            )
+            if part is not None
+        ]
         parts += [(int(late * sample_rate), np.float32(softer) * part) for part in sounds]
     sound = np.zeros(max((start + part.size for start, part in parts), default=1), np.float32)
     for start, part in parts:
@@ -57,10 +65,12 @@ def _contact(recipe: Mapping[str, Any], strength: float, seed: int, label: str, 
 
 
 def _unit(sound: Floats, db: float) -> Floats:
-    return sound * np.float32(gain(db) / max(float(np.max(np.abs(sound), initial=0)), 1e-9))
+    return sound * np.float32(gain(db) / max(peak(sound), 1e-9))
 
 
-def _modes(recipe: Mapping[str, Any], strength: float, body: np.random.Generator, place: np.random.Generator, sample_rate: int) -> Floats | None:
+def _modes(
+    recipe: Mapping[str, Any], strength: float, body: np.random.Generator, place: np.random.Generator, sample_rate: int
+) -> Floats | None:
     params = recipe.get("modes")
     return _unit(struck(params, strength, body, place, sample_rate), params["db"]) if params else None
 
@@ -90,7 +100,8 @@ def _spray(recipe: Mapping[str, Any], strength: float, rng: np.random.Generator,
     times = np.sort(rng.uniform(0, 1, count) ** params.get("early", 1.0)) * lasts_s
     times[0] = 0.0
     loud = levels(rng, count, params.get("range_db", 18.0)) * np.exp(-2.5 * times / lasts_s)
-    loud[0] = max(loud[0], 0.7)
+    loud[1:] *= 0.75
+    loud[0] = 1.0
     at = (times * sample_rate).astype(np.int64)
     sound = np.zeros((1, int(at[-1]) + max(grain.size for grain in grains)), np.float32)
     signs = rng.choice((-1.0, 1.0), count)
@@ -98,7 +109,9 @@ def _spray(recipe: Mapping[str, Any], strength: float, rng: np.random.Generator,
     return _unit(sound[0], params["db"])
 
 
-def _sweep(params: Mapping[str, Any], strength: float, rng: np.random.Generator, sample_rate: int) -> tuple[Floats, int]:
+def _sweep(
+    params: Mapping[str, Any], strength: float, rng: np.random.Generator, sample_rate: int
+) -> tuple[Floats, int]:
     """Air around a moving thing: a band of noise whose pitch and level follow its speed, fastest at the event.
 
     Level and pitch go with speed as for aeolian noise (vortex shedding, ``f = 0.2 v / d``; level with a high power of v).

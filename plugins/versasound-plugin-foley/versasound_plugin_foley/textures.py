@@ -107,19 +107,28 @@ class Texture:
         cycle = hz / firings
         h = np.arange(1, max(2, int(min(tone["up_to_hz"], 0.45 * self._rate) / cycle)))
         rough = np.where(h % firings == 0, 1.0, tone.get("rough", 0.3) * rng.uniform(0.3, 1, h.size))
-        spectrum = np.concatenate([[0], rough * (h / firings) ** -tone["tilt"] * np.exp(2j * np.pi * rng.uniform(size=h.size))])
+        spectrum = np.concatenate(
+            [[0], rough * (h / firings) ** -tone["tilt"] * np.exp(2j * np.pi * rng.uniform(size=h.size))]
+        )
         table = np.fft.irfft(spectrum, _TABLE).astype(np.float32)
         table *= np.float32(gain(tone["db"]) / np.sqrt(np.mean(table**2)))
         phase = cycle * times
         for rate_hz in (0.31, 0.83, 2.3):
-            phase += cycle * tone.get("wobble", 0.0) * np.sin(2 * np.pi * (rate_hz * times + rng.uniform())) / (2 * np.pi * rate_hz)
+            phase += (
+                cycle
+                * tone.get("wobble", 0.0)
+                * np.sin(2 * np.pi * (rate_hz * times + rng.uniform()))
+                / (2 * np.pi * rate_hz)
+            )
         step = np.arange(self._hop) / self._hop
         at = (phase[:-1, None] + np.diff(phase)[:, None] * step) * _TABLE
         sound = table[at.astype(np.int64) & (_TABLE - 1)]
         sound *= (level[:-1, None] + np.diff(level)[:, None] * step).astype(np.float32)
         return sound.reshape(1, -1)
 
-    def _scatter(self, out: Floats, block: int, begin: int, times: NDArray[np.float64], level: NDArray[np.float64]) -> None:
+    def _scatter(
+        self, out: Floats, block: int, begin: int, times: NDArray[np.float64], level: NDArray[np.float64]
+    ) -> None:
         for index, settings in enumerate(self._recipe["grains"]):
             rng = rng_for(*self._key, "grains", index, block)
             grains = bank(settings["grain"], self._rate)
@@ -128,7 +137,11 @@ class Texture:
             count = rng.poisson(settings["per_second"] * seconds * wandered)
             at = rng.integers(0, _BLOCK * self._hop, count)
             when = block * seconds + at / self._rate
-            loud = gain(settings["db"]) * levels(rng, count, settings.get("range_db", 18.0)) * np.interp(when, times, level)
+            loud = (
+                gain(settings["db"])
+                * levels(rng, count, settings.get("range_db", 18.0))
+                * np.interp(when, times, level)
+            )
             angle = 0.25 * np.pi * (1 + self._recipe.get("width", 1.0) * rng.uniform(-1, 1, count))
             gains = np.stack([np.cos(angle), np.sin(angle)], axis=1) * loud[:, None]
             scatter(out, grains, at + begin, rng.integers(0, len(grains), count), gains.astype(np.float32))
