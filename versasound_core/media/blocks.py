@@ -18,13 +18,13 @@ class ItemBlocks:
     """One item of a batch that comes in blocks; may be iterated as often as the batch."""
 
     def __init__(self, blocks: Iterable[AudioData], item: int) -> None:
+        self.item = item
         self._blocks = blocks
-        self._item = item
 
     def __iter__(self) -> Iterator[AudioData]:
         """Yield the item's blocks, `[1, C, N]` each."""
         for block in self._blocks:
-            yield attrs.evolve(block, waveform=block.waveform[self._item : self._item + 1])
+            yield attrs.evolve(block, waveform=block.waveform[self.item : self.item + 1])
 
 
 def item_by_item(
@@ -44,8 +44,11 @@ def item_by_item(
         return
     items = [process(ItemBlocks(blocks, item)) for item in range(first.shape[0])]
     for parts in zip(*items, strict=True):
-        waveform = torch.cat([part.waveform for part in parts])
-        yield attrs.evolve(parts[0], waveform=waveform, metadata=_all_told(parts))
+        if len(parts) == 1:
+            yield parts[0]
+        else:
+            waveform = torch.cat([part.waveform for part in parts])
+            yield attrs.evolve(parts[0], waveform=waveform, metadata=_all_told(parts))
 
 
 def again(blocks: Iterable[AudioData]) -> Iterator[AudioData]:
@@ -60,6 +63,26 @@ def again(blocks: Iterable[AudioData]) -> Iterator[AudioData]:
     return fresh
 
 
+class BlockReader:
+    """Hands out consecutive blocks in lengths of the reader's choosing."""
+
+    def __init__(self, blocks: Iterable[AudioData]) -> None:
+        self._blocks = iter(blocks)
+        self._held: list[torch.Tensor] = []
+
+    def take(self, length: int) -> torch.Tensor | None:
+        """Return the next `length` samples `[B, C, N]`, fewer at the end, and None after it."""
+        have = sum(part.shape[-1] for part in self._held)
+        while have < length and (block := next(self._blocks, None)) is not None:
+            self._held.append(block.waveform)
+            have += block.shape[-1]
+        if not have:
+            return None
+        whole = torch.cat(self._held, dim=-1)
+        self._held = [whole[..., length:]]
+        return whole[..., :length]
+
+
 def joined(blocks: Iterable[AudioData]) -> AudioData:
     """Return consecutive blocks as one sound, with the notes of all.
 
@@ -69,6 +92,8 @@ def joined(blocks: Iterable[AudioData]) -> AudioData:
     parts = list(blocks)
     if not parts:
         raise InvalidInputError("There are no blocks of sound to join.")
+    if len(parts) == 1:
+        return parts[0]
     waveform = torch.cat([part.waveform for part in parts], dim=-1)
     return attrs.evolve(parts[0], waveform=waveform, metadata=_all_told(parts))
 

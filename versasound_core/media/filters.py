@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = {1: "mono", 2: "stereo"}
 # A few milliseconds of work: small enough for the processor's cache, large enough that Python's share is small.
-_FRAME = 16384
+FRAME = 16384
 
 
 class FilterGraph:
@@ -52,8 +52,8 @@ class FilterGraph:
 
     def push(self, samples: np.ndarray) -> Iterator[av.AudioFrame]:
         """Put in `samples` (`[C, N]`, float32) and yield what comes out."""
-        for start in range(0, samples.shape[1], _FRAME):
-            part = np.ascontiguousarray(samples[:, start : start + _FRAME])
+        for start in range(0, samples.shape[1], FRAME):
+            part = np.ascontiguousarray(samples[:, start : start + FRAME])
             frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._layout)
             frame.sample_rate = self._rate
             frame.pts = self._pushed
@@ -85,48 +85,69 @@ def samples_of(block: AudioData) -> np.ndarray:
     return block.waveform[0].detach().to("cpu", torch.float32).numpy()
 
 
-def filtered(blocks: Iterable[AudioData], filters: Sequence[str], latency: int = 0) -> Iterator[AudioData]:
-    """Run one sound through FFmpeg filters.
+class Filtered:
+    """One sound run through FFmpeg filters; may be iterated as often as the blocks it is made of.
+
+    For every block in, one block of its length, place, device and type comes out.
 
     Args:
         blocks: Consecutive blocks of one sound, `[1, C, N]` each, of one rate and channel count.
         filters: The chain, as on FFmpeg's command line.
         latency: By how many samples the chain delays the sound; undone here.
-
-    Yields:
-        For every block in, one block of its length, place, device and type.
-
-    Raises:
-        InvalidInputError: More than one sound or more than two channels.
     """
-    graph: FilterGraph | None = None
-    waiting: deque[AudioData] = deque()
-    ready = np.zeros((0, 0), np.float32)
-    skip = latency
 
-    def take(frames: Iterable[av.AudioFrame]) -> None:
-        nonlocal ready, skip
-        parts = [ready, *(frame.to_ndarray() for frame in frames)]
-        whole = np.concatenate(parts, axis=1)
-        ready, skip = whole[:, skip:], max(0, skip - whole.shape[1])
+    def __init__(self, blocks: Iterable[AudioData], filters: Sequence[str], latency: int = 0) -> None:
+        self._blocks = blocks
+        self._filters = [*filters, "aformat=sample_fmts=fltp"]
+        self._latency = latency
 
-    def give(block: AudioData) -> AudioData:
-        nonlocal ready
-        length = block.shape[-1]
-        samples, ready = ready[:, :length], ready[:, length:]
-        return attrs.evolve(block, waveform=torch.from_numpy(samples.copy())[None].to(block.device, block.waveform.dtype))
+    def __iter__(self) -> Iterator[AudioData]:
+        """Yield the filtered blocks.
 
-    for block in blocks:
-        samples = samples_of(block)
-        if graph is None:
-            graph = FilterGraph([*filters, "aformat=sample_fmts=fltp"], block.sample_rate, block.num_channels)
-            ready = samples[:, :0]
-        waiting.append(block)
-        take(graph.push(samples))
-        while waiting and ready.shape[1] >= waiting[0].shape[-1]:
-            yield give(waiting.popleft())
-    if graph is not None:
-        take(graph.push(np.zeros((ready.shape[0], latency), np.float32)))
-        take(graph.finish())
-        while waiting:
-            yield give(waiting.popleft())
+        Raises:
+            InvalidInputError: More than one sound or more than two channels.
+        """
+        graph: FilterGraph | None = None
+        ready = _Queue(self._latency)
+        waiting: deque[AudioData] = deque()
+        for block in self._blocks:
+            if graph is None:
+                graph = FilterGraph(self._filters, block.sample_rate, block.num_channels)
+            waiting.append(block)
+            ready.put(graph.push(samples_of(block)))
+            while waiting and ready.length >= waiting[0].shape[-1]:
+                yield _with_samples(waiting[0], ready.get(waiting.popleft().shape[-1]))
+        if graph is None or not waiting:
+            return
+        ready.put(graph.push(np.zeros((waiting[0].num_channels, self._latency), np.float32)))
+        ready.put(graph.finish())
+        for block in waiting:
+            yield _with_samples(block, ready.get(block.shape[-1]))
+
+
+class _Queue:
+    """Samples between the graph and the blocks, less the first `skip`."""
+
+    def __init__(self, skip: int) -> None:
+        self._skip = skip
+        self._parts: list[np.ndarray] = []
+        self.length = 0
+
+    def put(self, frames: Iterable[av.AudioFrame]) -> None:
+        for frame in frames:
+            samples = frame.to_ndarray()
+            kept = samples[:, self._skip :]
+            self._skip -= samples.shape[1] - kept.shape[1]
+            self._parts.append(kept)
+            self.length += kept.shape[1]
+
+    def get(self, length: int) -> np.ndarray:
+        whole = np.concatenate(self._parts, axis=1)
+        self._parts = [whole[:, length:]]
+        self.length -= length
+        return whole[:, :length]
+
+
+def _with_samples(block: AudioData, samples: np.ndarray) -> AudioData:
+    waveform = torch.from_numpy(samples.copy())[None]
+    return attrs.evolve(block, waveform=waveform.to(block.device, block.waveform.dtype))

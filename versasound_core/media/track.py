@@ -1,0 +1,196 @@
+"""The sound track of a file, decoded by presentation time."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import av
+import av.filter
+import numpy as np
+import soxr
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from versasound_core.errors import MediaError
+
+from .filters import FRAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from av.container import InputContainer
+    from av.filter.context import FilterContext
+
+# Containers round time stamps (Matroska to 1 ms); a lost packet leaves a gap of 20 ms or more.
+_JITTER_S = 0.015
+# A stamp further than this past the end that the container tells is damage, not a gap.
+_PAST_END_S = 10.0
+
+
+class SoundTrack:
+    """The first sound track of a file, on an axis whose 0 is the first picture, or without one the first sample.
+
+    Args:
+        path: Anything FFmpeg can read.
+        start_s: Where to begin, 0 or later.
+        end_s: Where to end; None reads to the end.
+
+    Raises:
+        MediaError: The file is missing or unreadable, or has no sound.
+    """
+
+    def __init__(self, path: Path, start_s: float, end_s: float | None) -> None:
+        self._path = path
+        self._start_s = start_s
+        self._length_s = math.inf if end_s is None else end_s - start_s
+        with _opened(path) as file:
+            if not file.streams.audio:
+                raise MediaError(f"{path} has no sound.", "Choose a file with an audio track.")
+            self.sample_rate = int(file.streams.audio[0].sample_rate or 0)
+        if self.sample_rate <= 0:
+            raise MediaError(f"{path} tells no sample rate of its sound.", "Check whether a player plays it.")
+
+    def decoded(self, sample_rate: int, tell: Callable[[str], None]) -> Iterator[np.ndarray]:
+        """Yield consecutive samples `[N, C]`, float32, one or two channels, at `sample_rate` Hz.
+
+        Args:
+            sample_rate: Hz.
+            tell: Called at the end with a sentence if something was damaged.
+
+        Raises:
+            MediaError: Nothing can be decoded.
+        """
+        resampler: soxr.ResampleStream | None = None
+        for samples in self._placed(tell):
+            if sample_rate == self.sample_rate:
+                yield samples
+                continue
+            if resampler is None:
+                channels = samples.shape[1]
+                resampler = soxr.ResampleStream(self.sample_rate, sample_rate, channels, quality="VHQ")
+                nothing = samples[:0]
+            yield resampler.resample_chunk(samples)
+        if resampler is not None:
+            yield resampler.resample_chunk(nothing, last=True)
+
+    def _placed(self, tell: Callable[[str], None]) -> Iterator[np.ndarray]:
+        """Yield the track's samples from `start_s` to `end_s`, with silence where it has none."""
+        rate = self.sample_rate
+        end = math.inf if math.isinf(self._length_s) else round(self._length_s * rate)
+        origin = _first_picture_s(self._path)
+        written, due = 0, None
+        with _opened(self._path) as file:
+            frames = _Frames(file, rate)
+            for time_s, samples in frames:
+                if origin is None:
+                    origin = time_s or 0.0
+                told = due if time_s is None else round((time_s - origin - self._start_s) * rate)
+                if due is None or (told is not None and abs(told - due) > _JITTER_S * rate):
+                    due = told or 0
+                while written < min(due, end):
+                    gap = min(FRAME, due - written, end - written)
+                    yield np.zeros((gap, samples.shape[1]), np.float32)
+                    written += gap
+                kept = samples[max(0, written - due) :]
+                kept = kept[: min(len(kept), end - written)]
+                due += len(samples)
+                written += len(kept)
+                yield kept
+                if written >= end:
+                    break
+        if origin is None or due is None:
+            raise MediaError(f"Nothing of the sound of {self._path} can be decoded.", "Check whether a player plays it.")
+        if frames.damaged:
+            tell(f"{self._path.name}: {frames.damaged} damaged pieces of its sound were replaced by silence.")
+
+
+class _Frames:
+    """The decoded frames of a file's first sound track: when each is presented, and its samples `[N, C]`."""
+
+    def __init__(self, file: InputContainer, sample_rate: int) -> None:
+        self._file = file
+        self._rate = sample_rate
+        self._layout = ""
+        self._format: tuple[str, str, int] | None = None
+        self._nodes: tuple[FilterContext, FilterContext] | None = None
+        self._latest_s = math.inf
+        if file.duration is not None:
+            self._latest_s = ((file.start_time or 0) + file.duration) / av.time_base + _PAST_END_S
+        self.damaged = 0
+
+    def __iter__(self) -> Iterator[tuple[float | None, np.ndarray]]:
+        for frame in self._decoded():
+            time_s = frame.time if frame.time is not None and frame.time <= self._latest_s else None
+            samples = self._converted(frame)
+            if not np.isfinite(samples).all():
+                self.damaged += 1
+                samples = np.where(np.isfinite(samples), samples, np.float32(0))
+            yield time_s, np.ascontiguousarray(samples.T)
+
+    def _decoded(self) -> Iterator[av.AudioFrame]:
+        try:
+            for packet in self._file.demux(self._file.streams.audio[0]):
+                try:
+                    frames = packet.decode()
+                except FFmpegError:
+                    self.damaged += 1
+                else:
+                    yield from frames
+        except FFmpegError:
+            # The file breaks off; what came before is good.
+            self.damaged += 1
+
+    def _converted(self, frame: av.AudioFrame) -> np.ndarray:
+        """Return the frame's samples as float `[C, N]`, C = 1 or 2, at the track's rate."""
+        came = (frame.format.name, frame.layout.name, frame.sample_rate)
+        self._layout = self._layout or ("mono" if frame.layout.nb_channels == 1 else "stereo")
+        if came == ("fltp", self._layout, self._rate):
+            return frame.to_ndarray()
+        if came != self._format or self._nodes is None:
+            self._format, self._nodes = came, self._converter(*came)
+        source, sink = self._nodes
+        frame.pts = None
+        source.push(frame)
+        parts = []
+        while True:
+            try:
+                parts.append(sink.pull().to_ndarray())
+            except (av.BlockingIOError, av.EOFError):
+                channels = 1 if self._layout == "mono" else 2
+                return np.concatenate([np.zeros((channels, 0), np.float32), *parts], axis=1)
+
+    def _converter(self, sample_format: str, layout: str, rate: int) -> tuple[FilterContext, FilterContext]:
+        graph = av.filter.Graph()
+        source = graph.add_abuffer(sample_rate=rate, format=sample_format, layout=layout)
+        # The greatest sum of a row of the matrix is 1: nothing that fits in six channels clips in two.
+        wanted = f"out_sample_rate={self._rate}:out_sample_fmt=fltp:out_chlayout={self._layout}:rematrix_maxval=1"
+        convert, sink = graph.add("aresample", wanted), graph.add("abuffersink")
+        source.link_to(convert)
+        convert.link_to(sink)
+        graph.configure()
+        self._graph = graph
+        return source, sink
+
+
+def _opened(path: Path) -> InputContainer:
+    try:
+        # The prefix keeps a colon in the name from being read as a protocol.
+        return av.open(f"file:{path}")
+    except (OSError, FFmpegError) as error:
+        cause = error.strerror or str(error)
+        raise MediaError(f"{path} cannot be read: {cause}.", "Check the path, and whether a player opens it.") from error
+
+
+def _first_picture_s(path: Path) -> float | None:
+    """When the first picture is presented, on the container's own axis; None without moving picture."""
+    with _opened(path) as file:
+        videos = [video for video in file.streams.video if not video.disposition & Disposition.attached_pic]
+        if not videos:
+            return None
+        try:
+            first = next(file.decode(videos[0]), None)
+        except FFmpegError:
+            first = None
+        return first.time if first is not None and first.time is not None else None
