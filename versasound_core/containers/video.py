@@ -156,7 +156,7 @@ class VideoClip:
         """How many clips of one length this is; a file is one."""
         return 1 if self.info else self._tensor.shape[0]
 
-    def frames(
+    def frames(  # noqa: PLR0913  (all have defaults)
         self,
         *,
         size: tuple[int, int] | None = None,

@@ -14,6 +14,7 @@ import soxr
 from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.stream import Disposition
+from av.video.stream import VideoStream
 
 from versasound_core.errors import InvalidInputError, MediaError
 
@@ -64,11 +65,17 @@ def check_target(clip: VideoClip, output: str | os.PathLike[str]) -> None:
     if output.exists() and output.samefile(info.path):
         raise InvalidInputError(f"{output} is the clip itself; it would be lost.", "Write to another file.")
     with open_media(info.path) as source:
+        picture = source.streams[info.stream_index]
+        assert isinstance(picture, VideoStream)  # noqa: S101  (for the type checker)
+        context = picture.codec_context
+        if info.counted and context.name in ("h264", "hevc") and context.has_b_frames:
+            # Copied, its frames would be shown in the order in which they are decoded.
+            message = f"{info.path} is AVI, which does not say when the frames of its {context.name} picture are shown."
+            raise InvalidInputError(message, f"Encode it anew first: ffmpeg -i CLIP NEW{output.suffix}")
         if not _holds(source, info, suffix):
-            codec = source.streams[info.stream_index].codec_context.name
             others = [other for other in _TARGETS if _holds(source, info, other)]
             raise InvalidInputError(
-                f"{info.path} has a {codec} picture, which a {suffix} file cannot hold.",
+                f"{info.path} has a {context.name} picture, which a {suffix} file cannot hold.",
                 _one_of(others)
                 if others
                 else "Convert the clip to H.264 first: ffmpeg -i CLIP -pix_fmt yuv420p NEW.mp4",
@@ -152,7 +159,7 @@ def _holds(source: InputContainer, info: VideoInfo, suffix: str) -> bool:
     return True
 
 
-def _lay_out(
+def _lay_out(  # noqa: PLR0913  (the whole description of an output)
     source: InputContainer,
     target: OutputContainer,
     info: VideoInfo,

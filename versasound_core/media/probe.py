@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 MAX_PIXELS = 8192 * 8192
+# So much of a picture may be missing at a stretch: players show such a file without a word.
+TOLERATED_S = 0.5
 _RECOPY = "Copy or download it again."
 # Containers whose header states a length that a complete file keeps.
 _STATED_LENGTH = ("matroska,webm", "flv")
@@ -42,6 +44,7 @@ class VideoInfo:
         pts: `[N]` int64, presentation times of all frames, ascending, in ticks of the container.
         keys: `[K, 2]` int64, presentation and decoding time of every key frame, ascending.
         end: Where the last frame ends, in ticks.
+        counted: The container stores no times of presentation (AVI): the n-th frame decoded has the n-th time.
         has_audio: Whether there is any audio track, silent or not.
         max_pixels: The largest frame that will be decoded.
     """
@@ -55,6 +58,7 @@ class VideoInfo:
     pts: np.ndarray
     keys: np.ndarray
     end: int
+    counted: bool
     has_audio: bool
     max_pixels: int
 
@@ -74,7 +78,7 @@ class VideoInfo:
 
 
 def stamp(timed: Packet[Any] | VideoFrame) -> int | None:
-    """Return the presentation time; AVI and others that store none are in presentation order already."""
+    """Return the time of presentation, or of decoding where that is all there is."""
     return timed.pts if timed.pts is not None else timed.dts
 
 
@@ -155,7 +159,8 @@ def probe(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> VideoIn
         if scan.first is None:
             raise MediaError(f"{path} holds no picture that can be decoded.", _RECOPY)
         scan.refuse_cut_short(container, path)
-        pts, end = scan.axis(shift=container.format.name == "avi")
+        counted = container.format.name == "avi"
+        pts, end = scan.axis(counted=counted)
         turned = scan.first.rotation % 180 != 0
         width, height = scan.first.width, scan.first.height
         return VideoInfo(
@@ -168,6 +173,7 @@ def probe(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> VideoIn
             pts=pts,
             keys=np.array(sorted(scan.keys), np.int64).reshape(-1, 2),
             end=end,
+            counted=counted,
             has_audio=bool(container.streams.audio),
             max_pixels=max_pixels,
         )
@@ -197,7 +203,8 @@ class _Scan:
             return
         self.count += 1
         self.last = packet
-        if not packet.is_discard:  # cut away by an edit list
+        # An edit list cuts away what it discards; AVI repeats a frame by a packet without contents.
+        if packet.size and not packet.is_discard:
             self.shown.append((time, packet.duration or 0))
         if packet.is_keyframe:
             self.keys.append((time, packet.dts if packet.dts is not None else time))
@@ -217,23 +224,17 @@ class _Scan:
         reached_s = self.reached_s - (container.start_time or 0) / av.time_base
         # A broadcast recording ends anywhere, and its last packet with it.
         torn = self.last is not None and self.last.is_corrupt and container.format.name != "mpegts"
-        if torn or promised > self.count or stated_s - reached_s > max(0.5, 0.02 * stated_s):
+        if torn or promised > self.count or stated_s - reached_s > TOLERATED_S:
             raise MediaError(f"{path} is cut short or damaged: it ends after {reached_s:.2f} s.", _RECOPY)
 
-    def axis(self, *, shift: bool) -> tuple[np.ndarray, int]:
-        """Return the presentation times, ascending, from the first frame that decodes, and the end of the last.
-
-        With `shift`, the packets are stamped in decoding order (AVI) and start when the first frame is shown.
-        """
+    def axis(self, *, counted: bool) -> tuple[np.ndarray, int]:
+        """Return the presentation times, ascending, from the first frame that decodes, and the end of the last."""
         shown = np.array(sorted(self.shown), np.int64)
-        start = stamp(self.first) if self.first is not None else None
-        assert start is not None  # noqa: S101  (probe has refused a file without a first frame)
-        pts = shown[:, 0] + (start - shown[0, 0] if shift else 0)
-        kept = pts >= start
-        pts, length = pts[kept], int(shown[-1, 1])
+        pts, length = shown[:, 0], int(shown[-1, 1])
+        if not counted and self.first is not None:
+            pts = pts[pts >= (stamp(self.first) or 0)]
         if length <= 0:
-            steps = np.diff(pts)
-            rate = self.stream.guessed_rate
-            guess = float(1 / rate / self.stream.time_base) if rate and self.stream.time_base else 1.0
-            length = max(1, round(float(np.median(steps)) if len(steps) else guess))
+            rate, tick = self.stream.guessed_rate, self.stream.time_base
+            guess = float(1 / (rate * tick)) if rate and tick else 1.0
+            length = max(1, round(float(np.median(np.diff(pts))) if len(pts) > 1 else guess))
         return pts, int(pts[-1]) + length

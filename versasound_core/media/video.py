@@ -10,22 +10,22 @@ import attrs
 import numpy as np
 from av import VideoFrame
 from av.error import FFmpegError
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from versasound_core.errors import MediaError
 
-from .probe import VideoInfo, open_picture, stamp
+from .probe import TOLERATED_S, VideoInfo, open_picture, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 Format = Literal["rgb", "luma", "yuv"]
 Picture = TypeVar("Picture")
 
-# The pixel format to ask swscale for, and its planes in the order that the tensor has them. Planar throughout: each
-# plane is copied once, and the luma of a YUV picture comes out as stored (gray8 would stretch its range).
+# The pixel format to ask swscale for, and its planes in the order that the tensor has them. All planar: each plane is
+# copied once.
 _PLANES: dict[Format, tuple[str, tuple[int, ...]]] = {
     "rgb": ("gbrp", (2, 0, 1)),
-    "luma": ("yuv420p", (0,)),
+    "luma": ("gray", (0,)),
     "yuv": ("yuv444p", (0, 1, 2)),
 }
 _CHUNK_BYTES = 256 * 2**20
@@ -50,10 +50,11 @@ def decode(info: VideoInfo, start_s: float = 0.0) -> Iterator[tuple[float, Video
     container, stream = open_picture(info.path, info.max_pixels)
     with container:
         stream.thread_type = "AUTO"
-        sought = len(before) > 1
+        sought = len(before) > 1 and not info.counted
         if sought:
             # Demuxers search by decoding or by presentation time; the earlier of the two is right for both.
             container.seek(int(info.keys[before[-1]].min()), stream=stream)
+        counter = iter(info.pts.tolist())
         watch = _Watch(info, int(info.keys[before[-1], 0]) if sought else int(info.pts[0]))
         for packet in container.demux(stream):
             try:
@@ -61,7 +62,7 @@ def decode(info: VideoInfo, start_s: float = 0.0) -> Iterator[tuple[float, Video
             except FFmpegError:
                 continue  # a player shows the frame before a little longer; `watch` says when that is too long
             for frame in frames:
-                time = stamp(frame)
+                time = next(counter, None) if info.counted else stamp(frame)
                 if time is None or time < info.pts[0]:
                     continue
                 if sought and time > start:
@@ -80,7 +81,7 @@ class _Watch:
     def __init__(self, info: VideoInfo, start: int) -> None:
         self._info = info
         self._whole = start
-        self._limit = float(min(0.5, 0.1 * info.duration_s) / info.time_base)
+        self._limit = float(min(TOLERATED_S, 0.1 * info.duration_s) / info.time_base)
 
     def see(self, time: int, *, whole: bool) -> None:
         if time - self._whole > self._limit:
@@ -151,6 +152,8 @@ class Scaler:
         self._turns = rotation // 90
         self._stored = size[::-1] if self._turns % 2 else size
         self._format, self._planes = _PLANES[pixels]
+        # FFmpeg stretches luma to full range for gray; calling both sides full keeps it as stored.
+        self._range = ColorRange.JPEG if pixels == "luma" else None
         self._reformatter = VideoReformatter()
 
     @property
@@ -168,6 +171,8 @@ class Scaler:
             height=height,
             format=self._format,
             interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
+            src_color_range=self._range,
+            dst_color_range=self._range,
             threads=1,  # the decoder's threads are busy already
         )
         for target, index in zip(out, self._planes, strict=True):
