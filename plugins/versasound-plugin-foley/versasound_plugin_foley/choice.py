@@ -10,7 +10,10 @@ from versasound_core.vocabulary import Match
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from versasound_core.containers import GenerationRequest
+
     from .recipes import Recipes
+    from .scene import Scene
 
 _LIKELY = 0.2
 _BUSY_PER_S = 0.2
@@ -29,24 +32,16 @@ def _list(words: Sequence[str]) -> str:
     return ", ".join(f"“{word}”" for word in words)
 
 
-def choose(
-    recipes: Recipes,
-    prompt: str | None,
-    negative: str | None,
-    labels: Sequence[tuple[str, float]],
-    onsets_per_s: float | None,
-    motion: float,
-) -> Choice:
+def choose(recipes: Recipes, request: GenerationRequest, labels: Sequence[tuple[str, float]], scene: Scene) -> Choice:
     """Choose from the prompt, else from the labels, else from the motion; then take away what is not wanted.
 
     Args:
         recipes: The words and recipes.
-        prompt: What the person asked for, if anything.
-        negative: What must not be heard.
+        request: With the prompt and the negative prompt.
         labels: What the encoder saw, best first.
-        onsets_per_s: How often something strikes; None if nobody looked.
-        motion: Mean strength of the motion, 0..1.
+        scene: What strikes and moves.
     """
+    prompt = request.prompt
     parse = recipes.vocabulary.parse
     notes: list[str] = []
     sounds: tuple[Match, ...] = ()
@@ -61,10 +56,10 @@ def choose(
     if not sounds:
         sounds, why = _from_labels(recipes, labels)
         if not sounds:
-            sounds, why = _from_motion(recipes, onsets_per_s, motion)
+            sounds, why = _from_motion(recipes, scene.onsets_per_s, scene.mean_motion)
         given = "The prompt names no sound that is known here" if prompt and prompt.strip() else "No prompt was given"
         notes.append(f"{given}; {why}.")
-    return _without(recipes, Choice(sounds, notes), negative, unwanted)
+    return _without(recipes, Choice(sounds, notes), request.negative_prompt, unwanted)
 
 
 def _from_labels(recipes: Recipes, labels: Sequence[tuple[str, float]]) -> tuple[tuple[Match, ...], str]:
@@ -102,6 +97,6 @@ def _without(recipes: Recipes, choice: Choice, negative: str | None, unwanted: t
 
 
 def _rules_out(ruled: Match, match: Match) -> bool:
-    """`no impacts` takes every impact, `no metal` those on metal, `no rain` any rain, `no rain on metal` that rain alone."""
+    """`no impacts` takes every impact, `no metal` those on metal, `no rain` any rain, `no rain on metal` that alone."""
     same = match.sound.family == ruled.sound.family if ruled.sound.weak else match.sound.name == ruled.sound.name
     return same and (not ruled.material_said or ruled.material == match.material)

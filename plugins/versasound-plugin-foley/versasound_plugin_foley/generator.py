@@ -16,7 +16,6 @@ from versasound_core.vocabulary import Match
 
 from .choice import Choice, choose
 from .grains import scatter
-from .noise import Floats
 from .recipes import Recipe, Recipes, continuous
 from .scene import Event, Scene
 from .strikes import strike
@@ -25,6 +24,8 @@ from .textures import Texture
 if TYPE_CHECKING:
     from versasound_core.containers import GenerationRequest, VisualFeatures
     from versasound_core.context import RunContext
+
+    from .noise import Floats
 
 _ROOM_AT_FULL_DB = 10.0
 _EDGE_S = 0.005
@@ -76,9 +77,7 @@ class FoleyGenerator:
 
     def _choose(self, features: VisualFeatures | None, item: int, request: GenerationRequest, scene: Scene) -> Choice:
         labels = (features.labels[item] if features.labels else []) if features is not None else []
-        choice = choose(
-            self._recipes, request.prompt, request.negative_prompt, labels, scene.onsets_per_s, scene.mean_motion
-        )
+        choice = choose(self._recipes, request, labels, scene)
         if self._material == "auto":
             return choice
         sounds = tuple(
@@ -118,7 +117,7 @@ class FoleyGenerator:
         for label, events in struck.items():
             for event in events:
                 tick()
-                sound, lead = strike(recipes[label], event.strength, scene.seed, label, event.key_ms, scene.sample_rate)
+                sound, lead = strike(recipes[label], event, (scene.seed, label), scene.sample_rate)
                 begin = event.sample - scene.start - lead
                 if begin < 0:
                     _place(out, sound, begin, event.position)

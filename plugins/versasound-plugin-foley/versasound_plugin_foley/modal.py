@@ -1,31 +1,36 @@
 """Struck bodies as sums of damped modes.
 
-A body that is struck sounds as ``sum_k a_k exp(-alpha_k t) sin(2 pi f_k t)`` (K. van den Doel and D. K. Pai, "The Sounds
-of Physical Shapes", Presence 7(4), 1998; W. W. Gaver, "Synthesizing Auditory Icons", INTERCHI 1993). Its material is heard
-in the damping: ``alpha_k = pi f_k tan(phi)`` with the internal friction ``tan(phi)`` nearly constant over frequency
-(R. P. Wildes and W. A. Richards, 1988; E. Krotkov, R. Klatzky and N. Zumel, 1996; R. L. Klatzky, D. K. Pai and E. P. Krotkov,
-"Perception of Material from Contact Sounds", Presence 9(4), 2000), to which the support and the air add a constant loss.
+A body that is struck sounds as ``sum_k a_k exp(-alpha_k t) sin(2 pi f_k t)`` (K. van den Doel and D. K. Pai, "The
+Sounds of Physical Shapes", Presence 7(4), 1998; W. W. Gaver, "Synthesizing Auditory Icons", INTERCHI 1993). Its
+material is heard in the damping: ``alpha_k = pi f_k tan(phi)`` with the internal friction ``tan(phi)`` nearly constant
+over frequency (R. P. Wildes and W. A. Richards, 1988; E. Krotkov, R. Klatzky and N. Zumel, 1996; R. L. Klatzky,
+D. K. Pai and E. P. Krotkov, "Perception of Material from Contact Sounds", Presence 9(4), 2000), to which the support
+and the air add a constant loss.
 """
 
 from __future__ import annotations
 
 from math import ceil, log
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .noise import Floats
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .noise import Floats
 
 RATIOS: dict[str, tuple[float, ...]] = {
-    # free bar, roots of cos(x) cosh(x) = 1 squared (N. H. Fletcher and T. D. Rossing, The Physics of Musical Instruments, 2.12)
+    # free bar, squared roots of cos(x) cosh(x) = 1 (N. H. Fletcher and T. D. Rossing, The Physics of Musical
+    # Instruments, chapter 2)
     "bar": (1.0, 2.756, 5.404, 8.933, 13.345, 18.638),
-    # circular membrane, zeros of Bessel functions (Fletcher and Rossing, 3.6)
+    # circular membrane, zeros of Bessel functions (Fletcher and Rossing, chapter 3)
     "membrane": (1.0, 1.594, 2.136, 2.296, 2.653, 2.918, 3.156, 3.501, 3.600, 3.652),
-    # simply supported rectangular plate of sides 1 : 1.37, (m/a)^2 + (n/b)^2 (Fletcher and Rossing, 3.12)
+    # simply supported rectangular plate of sides 1 : 1.37, (m/a)^2 + (n/b)^2 (Fletcher and Rossing, chapter 3)
     "plate": (1.0, 2.043, 2.957, 3.781, 4.0, 5.738, 6.214, 6.219, 7.262, 8.171, 9.0, 9.342, 10.786),
-    # wine glass, nearly as the square of the number of nodes (Fletcher and Rossing, 20.8)
+    # wine glass, nearly as the square of the number of nodes (Fletcher and Rossing, chapter 20)
     "glass": (1.0, 2.32, 4.25, 6.63, 9.38, 12.52),
-    # church bell: hum, prime, tierce, quint, nominal and above, prime = 1 (Fletcher and Rossing, 21.3)
+    # church bell: hum, prime, tierce, quint, nominal and above, prime = 1 (Fletcher and Rossing, chapter 21)
     "bell": (0.5, 1.0, 1.2, 1.5, 2.0, 2.5, 2.667, 3.011, 4.166, 5.433),
 }
 _FLOOR = log(10 ** (60 / 20))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
+from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,32 +20,43 @@ def rng_for(*key: object) -> np.random.Generator:
 
 @cache
 def _phasors() -> NDArray[np.complex64]:
-    return np.exp(2j * np.pi * np.arange(4096) / 4096).astype(np.complex64)
+    phasors: NDArray[np.complex64] = np.exp(2j * np.pi * np.arange(4096) / 4096).astype(np.complex64)
+    return phasors
 
 
 def spectra(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.complex64]:
     """Spectra of unit magnitude and random phase: the cheapest noise that can be shaped freely."""
     drawn = np.frombuffer(rng.bytes(2 * int(np.prod(shape))), np.uint16) & 4095
-    return _phasors()[drawn].reshape(shape)
+    return _phasors().take(drawn).reshape(shape)
 
 
-@cache
 def band(frame: int, sample_rate: int, hz: float, octaves: float) -> Floats:
     """Magnitudes `[frame // 2 + 1]` of a bell around `hz`, `octaves` wide to each side, whose noise has RMS 1.
 
-    A band above the Nyquist frequency is folded to just below it, so that no sample rate falls silent.
+    A band above the Nyquist frequency is folded to just below it, so that no sample rate falls silent. `hz` is
+    taken to the nearest twelfth of an octave.
     """
+    return _band(frame, sample_rate, round(12 * log2(min(hz, 0.4 * sample_rate))), octaves)
+
+
+@lru_cache(maxsize=256)
+def _band(frame: int, sample_rate: int, twelfths: int, octaves: float) -> Floats:
     bins = np.arange(1, frame // 2 + 1) * (sample_rate / frame)
     magnitude = np.zeros(frame // 2 + 1)
-    magnitude[1:] = np.exp(-0.5 * (np.log2(bins / min(hz, 0.4 * sample_rate)) / octaves) ** 2)
+    magnitude[1:] = np.exp(-0.5 * (np.log2(bins / 2 ** (twelfths / 12)) / octaves) ** 2)
     magnitude[-1] = 0.0
     magnitude[1:] *= bins / np.hypot(bins, 25.0)  # nothing below hearing
-    return (magnitude * (frame / np.sqrt(2 * np.sum(magnitude**2)))).astype(np.float32)
+    return np.asarray(magnitude * (frame / np.sqrt(2 * np.sum(magnitude**2))), np.float32)
+
+
+def inverse(spectrum: NDArray[np.complex64], length: int) -> Floats:
+    """The real signal of a half spectrum, in single precision whatever the version of NumPy."""
+    return np.fft.irfft(spectrum, length).astype(np.float32, copy=False)
 
 
 def burst(rng: np.random.Generator, length: int, shape: Floats) -> Floats:
     """A stretch of noise with the given magnitudes (`length // 2 + 1` of them)."""
-    return np.fft.irfft(spectra(rng, shape.shape) * shape, length).astype(np.float32, copy=False)
+    return inverse(spectra(rng, shape.shape) * shape, length)
 
 
 def gain(db: float) -> float:
@@ -59,7 +71,7 @@ _ARCH = 8192
 def _arch(length: int) -> Floats:
     t = np.linspace(0, 1, length)
     arch = t * (1 - t)
-    return (arch / max(arch.sum(), 1e-9)).astype(np.float32)
+    return np.asarray(arch / max(arch.sum(), 1e-9), np.float32)
 
 
 def without_dc(sound: Floats) -> Floats:
@@ -76,7 +88,7 @@ def peak(sound: Floats) -> float:
 
 @cache
 def _window(frame: int) -> Floats:
-    return np.sin(np.pi * (np.arange(frame) + 0.5) / frame).astype(np.float32)
+    return np.sin(np.pi * (np.arange(frame, dtype=np.float32) + 0.5) / frame)
 
 
 def overlap_add(frames: Floats) -> Floats:
@@ -87,7 +99,7 @@ def overlap_add(frames: Floats) -> Floats:
     """
     count, channels, frame = frames.shape
     hop = frame // 2
-    windowed = (frames * _window(frame)).astype(np.float32, copy=False).transpose(1, 0, 2)
+    windowed = (frames * _window(frame)).transpose(1, 0, 2)
     joined = np.zeros((channels, count + 1, hop), np.float32)
     joined[:, :-1] += windowed[:, :, :hop]
     joined[:, 1:] += windowed[:, :, hop:]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from versasound_core.errors import InvalidInputError
 from versasound_core.vocabulary import Match, Vocabulary, read_words
 
 from .grains import KINDS
 from .modal import RATIOS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _OURS = Path(__file__).with_name("sounds.yaml")
 _CONTINUOUS = frozenset({"bands", "grains", "tone"})
@@ -74,7 +76,7 @@ class Recipes:
                     raise InvalidInputError(message, "Give it `like:` with a sound or a material.")
                 if section == "sounds" and like in self._materials and like not in self._sounds:
                     like = "impact"
-                base = table.get(name if name in table else like, {})
+                base = table.get(name if name in table else like or "", {})
                 table[name] = changed(base, params)
                 if lexicon is not None and params:
                     _check(lexicon, f"{section}.{name}.params", params)

@@ -7,11 +7,12 @@ from math import ceil, floor
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .noise import rng_for
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from versasound_core.containers import GenerationRequest, VisualFeatures
     from versasound_core.vocabulary import Sound
 
@@ -48,6 +49,7 @@ class Scene:
         self.sample_rate = request.sample_rate
         self.start = _sample(request.start_s, request.sample_rate)
         self._start_s, self._end_s = request.start_s, request.start_s + request.duration_s
+        self._duration_s = request.duration_s
         track = None if features is None else features.events
         self._onsets = None if track is None else list(zip(track.onsets[item], track.positions[item], strict=True))
         self.onsets_per_s = None if self._onsets is None else len(self._onsets) / request.duration_s
@@ -63,7 +65,7 @@ class Scene:
     @property
     def blocks(self) -> int:
         """About how many seconds there are to make."""
-        return ceil(self._end_s - self._start_s) + 2
+        return ceil(self._duration_s) + 2
 
     def motion(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """Strength of the motion, 0..1, at seconds of the clip; a steady middle if nobody looked."""
@@ -84,14 +86,14 @@ class Scene:
         return [], f"{found}, so {label} has no moment to be heard at."
 
     def _event(self, time_s: float, strength: float, position: float) -> Event:
-        # Keys and samples are rounded away from .5, where times such as 1/16 s fall and a segment's start would tip them.
+        # Rounded away from .5, where times such as 1/16 s fall and the start of a segment would tip them.
         return Event(_sample(time_s, self.sample_rate), floor(time_s * 1000 + 0.3137), strength, position)
 
     def _moves(self, event: Event) -> bool:
         return float(self.motion(np.array([event.sample / self.sample_rate]))[0]) >= _WALKING
 
     def _rhythm(self, label: str, sound: Sound) -> list[Event]:
-        """Regular strikes on the clip's time axis, each a little early or late, from before the start for their tails."""
+        """Regular strikes on the clip's axis, each a little early or late, from before the start for their tails."""
         period = _RHYTHM_S.get(sound.family, _USUAL_RHYTHM_S)
         events = []
         for count in range(max(0, floor((self._start_s - _TAIL_S) / period)), ceil(self._end_s / period) + 1):

@@ -1,9 +1,9 @@
 """Sounds that go on: rain, wind, water, fire, engines, crowds, rooms.
 
-One recipe serves them all: bands of noise that sway (`bands`), grains that fall at random (`grains`), and a periodic tone
-(`tone`). Everything is a function of the clip's own time axis: noise comes in frames of about 85 ms and grains in blocks of
-24 hops (about a second), counted from the clip's beginning and each with random numbers of its own, so that a stretch sounds
-the same whichever segment it is rendered in.
+One recipe serves them all: bands of noise that sway (`bands`), grains that fall at random (`grains`), and a periodic
+tone (`tone`). Everything is a function of the clip's own time axis: noise comes in frames of about 85 ms and grains in
+blocks of 24 hops (about a second), counted from the clip's beginning and each with random numbers of its own, so that a
+stretch sounds the same whichever segment it is rendered in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .grains import bank, levels, scatter
-from .noise import Floats, band, gain, overlap_add, rng_for, spectra
+from .noise import Floats, band, gain, inverse, overlap_add, rng_for, spectra
 
 _FRAME_S = 0.085
 _BLOCK = 24
@@ -28,7 +28,7 @@ class Texture:
     """One continuous sound of one item.
 
     Args:
-        recipe: `level_db`, `follow` (0..1, how far it follows the motion), `width` (0..1), and `bands`, `grains`, `tone`.
+        recipe: `bands`, `grains`, `tone`; `level_db`; `follow` (how far it follows the motion) and `width`, both 0..1.
         seed: Of the item.
         label: Of the sound.
         sample_rate: Hz.
@@ -76,7 +76,7 @@ class Texture:
         width = self._recipe.get("width", 1.0)
         noise = spectra(rng_for(*self._key, "noise", block), (_BLOCK, 2 if width else 1, shapes.shape[1]))
         noise *= np.sqrt(power)[:, None]
-        joined = overlap_add(np.fft.irfft(noise, self._frame))
+        joined = overlap_add(inverse(noise, self._frame))
         if 0 < width < 1:
             joined = np.array([[1 - width / 2, width / 2], [width / 2, 1 - width / 2]], np.float32) @ joined
             joined *= np.float32(1 / np.hypot(1 - width / 2, width / 2))
@@ -124,7 +124,7 @@ class Texture:
         at = (phase[:-1, None] + np.diff(phase)[:, None] * step) * _TABLE
         sound = table[at.astype(np.int64) & (_TABLE - 1)]
         sound *= (level[:-1, None] + np.diff(level)[:, None] * step).astype(np.float32)
-        return sound.reshape(1, -1)
+        return np.asarray(sound.reshape(1, -1), np.float32)
 
     def _scatter(
         self, out: Floats, block: int, begin: int, times: NDArray[np.float64], level: NDArray[np.float64]
