@@ -82,7 +82,7 @@ class OptionSpec:
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.type not in _TYPES:
+        if self.type not in list(_TYPES):  # a list can be asked about anything, a dict not about a list
             raise InvalidInputError(f"type must be one of {', '.join(_TYPES)}, not {self.type!r}.")
         for choice in self.choices or ():
             if not self._fits(choice):

@@ -1,0 +1,1 @@
+"""The default of an option is out of its bounds."""

@@ -1,0 +1,1 @@
+"""Its card is no YAML."""

@@ -1,0 +1,1 @@
+"""Written for contracts that this core has not heard of."""

@@ -1,0 +1,3 @@
+"""What a script does that somebody made into a plugin."""
+
+raise SystemExit("wrong number of arguments")

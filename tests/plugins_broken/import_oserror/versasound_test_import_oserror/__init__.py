@@ -1,0 +1,3 @@
+"""What a plugin does whose native library is gone."""
+
+raise OSError("libnative.so.1: cannot open shared object file")
