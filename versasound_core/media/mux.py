@@ -56,30 +56,10 @@ def check_target(clip: VideoClip, output: str | os.PathLike[str]) -> None:
 
     Raises:
         InvalidInputError: The clip is not a file, `output` is that file, or its kind cannot hold the picture.
+        MediaError: The clip cannot be read.
     """
-    output = Path(output)
-    info = _file_of(clip)
-    suffix = output.suffix.lower()
-    if suffix not in _TARGETS:
-        raise InvalidInputError(f"{output} is not a kind of video that can be written.", _one_of(list(_TARGETS)))
-    if output.exists() and output.samefile(info.path):
-        raise InvalidInputError(f"{output} is the clip itself; it would be lost.", "Write to another file.")
-    with open_media(info.path) as source:
-        picture = source.streams[info.stream_index]
-        assert isinstance(picture, VideoStream)  # noqa: S101  (for the type checker)
-        context = picture.codec_context
-        if info.counted and context.name in ("h264", "hevc") and context.has_b_frames:
-            # Copied, its frames would be shown in the order in which they are decoded.
-            message = f"{info.path} is AVI, which does not say when the frames of its {context.name} picture are shown."
-            raise InvalidInputError(message, f"Encode it anew first: ffmpeg -i CLIP NEW{output.suffix}")
-        if not _holds(source, info, suffix):
-            others = [other for other in _TARGETS if _holds(source, info, other)]
-            raise InvalidInputError(
-                f"{info.path} has a {context.name} picture, which a {suffix} file cannot hold.",
-                _one_of(others)
-                if others
-                else "Convert the clip to H.264 first: ffmpeg -i CLIP -pix_fmt yuv420p NEW.mp4",
-            )
+    with open_media(_file_of(clip).path) as source:
+        _refuse_unfit(source, _file_of(clip), Path(output))
 
 
 def mux(
@@ -108,14 +88,27 @@ def mux(
         MediaError: The clip cannot be read or the output cannot be written.
     """
     output = Path(output)
-    check_target(clip, output)
     info = _file_of(clip)
+    with open_media(info.path) as source:
+        _refuse_unfit(source, info, output)
+        _write(source, info, blocks, output, bit_rate, report)
+    return output
+
+
+def _write(  # noqa: PLR0913
+    source: InputContainer,
+    info: VideoInfo,
+    blocks: Iterable[AudioData],
+    output: Path,
+    bit_rate: int,
+    report: Callable[[float], None] | None,
+) -> None:
     kind, codec = _TARGETS[output.suffix.lower()]
     sound = _Sound(blocks, info.duration_s, codec)
     # Edit lists count in units of the movie's timescale: the picture's own keeps its start exact.
-    timescale = min(max(info.time_base.denominator, 1000), 1_000_000)
+    timescale = min(info.time_base.denominator * -(-1000 // info.time_base.denominator), 1_000_000)
     options = {"movflags": "+faststart", "movie_timescale": str(timescale)} if kind in ("mp4", "mov") else {}
-    with open_media(info.path) as source, written_whole(output) as temporary:
+    with written_whole(output) as temporary:
         target = av.open(f"file:{temporary}", "w", format=kind, options=options)
         try:
             layout = _LAYOUTS[sound.channels]
@@ -131,13 +124,33 @@ def mux(
                 target.close()
             raise
         target.close()
-    return output
 
 
 def _file_of(clip: VideoClip) -> VideoInfo:
     if clip.info is None:
         raise InvalidInputError("The clip is frames in memory; there are no video packets to copy.", "Save it first.")
     return clip.info
+
+
+def _refuse_unfit(source: InputContainer, info: VideoInfo, output: Path) -> None:
+    suffix = output.suffix.lower()
+    if suffix not in _TARGETS:
+        raise InvalidInputError(f"{output} is not a kind of video that can be written.", _one_of(list(_TARGETS)))
+    if output.exists() and output.samefile(info.path):
+        raise InvalidInputError(f"{output} is the clip itself; it would be lost.", "Write to another file.")
+    picture = source.streams[info.stream_index]
+    assert isinstance(picture, VideoStream)  # noqa: S101  (for the type checker)
+    context = picture.codec_context
+    if info.counted and context.name in ("h264", "hevc") and context.has_b_frames:
+        # Copied, its frames would be shown in the order in which they are decoded.
+        message = f"{info.path} is AVI, which does not say when the frames of its {context.name} picture are shown."
+        raise InvalidInputError(message, f"Encode it anew first: ffmpeg -i CLIP NEW{output.suffix}")
+    if not _holds(source, info, suffix):
+        others = [other for other in _TARGETS if _holds(source, info, other)]
+        raise InvalidInputError(
+            f"{info.path} has a {context.name} picture, which a {suffix} file cannot hold.",
+            _one_of(others) if others else "Convert the clip to H.264 first: ffmpeg -i CLIP -pix_fmt yuv420p NEW.mp4",
+        )
 
 
 def _one_of(suffixes: list[str]) -> str:

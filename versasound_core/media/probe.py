@@ -130,13 +130,13 @@ def _picture(container: InputContainer, path: Path, max_pixels: int) -> VideoStr
     if stream.codec_context is None:
         raise MediaError(f"{path} is coded in a way that this FFmpeg cannot decode.", "Convert it to H.264 first.")
     width, height = stream.codec_context.width, stream.codec_context.height
+    larger = "If its frames are that large, scale it down first, or open it with a larger max_pixels."
     if width * height > max_pixels:
-        raise MediaError(
-            f"{path} says its frames are {width}x{height} pixels; the limit is {max_pixels} pixels a frame.",
-            "If that is true, scale it down first, or open it with a larger max_pixels.",
-        )
+        message = f"{path} says its frames are {width}x{height} pixels; the limit is {max_pixels} pixels a frame."
+        raise MediaError(message, larger)
     if width * height == 0:
-        raise MediaError(f"{path} has a picture of unknown size; its header or its start is damaged.", _RECOPY)
+        message = f"{path} does not say how large its frames are, or they have more than {max_pixels} pixels."
+        raise MediaError(message, larger)
     stream.codec_context.options = {"max_pixels": str(max_pixels)}
     return stream
 
@@ -221,11 +221,10 @@ class _Scan:
             len(self.stream.index_entries), int(self.stream.frames / 1.05) - 1
         )  # a header may count a few more
         stated_s = (container.duration or 0) / av.time_base if container.format.name in _STATED_LENGTH else 0.0
-        reached_s = self.reached_s - (container.start_time or 0) / av.time_base
         # A broadcast recording ends anywhere, and its last packet with it.
         torn = self.last is not None and self.last.is_corrupt and container.format.name != "mpegts"
-        if torn or promised > self.count or stated_s - reached_s > TOLERATED_S:
-            raise MediaError(f"{path} is cut short or damaged: it ends after {reached_s:.2f} s.", _RECOPY)
+        if torn or promised > self.count or stated_s - self.reached_s > TOLERATED_S:
+            raise MediaError(f"{path} is cut short or damaged: it ends after {self.reached_s:.2f} s.", _RECOPY)
 
     def axis(self, *, counted: bool) -> tuple[np.ndarray, int]:
         """Return the presentation times, ascending, from the first frame that decodes, and the end of the last."""
