@@ -22,10 +22,11 @@ _MOVING = 0.12
 
 @dataclass(frozen=True)
 class Choice:
-    """Sounds to make, in order, and what to say about them."""
+    """Sounds to make, in order, what to say about them, and whether room tone may lie under them."""
 
     sounds: tuple[Match, ...]
     notes: list[str] = field(default_factory=list)
+    room: bool = True
 
 
 def _list(words: Sequence[str]) -> str:
@@ -93,7 +94,8 @@ def _without(recipes: Recipes, choice: Choice, negative: str | None, unwanted: t
     gone = [m.label for m in choice.sounds if m not in kept]
     if gone:
         choice.notes.append(f"Left out as asked: {', '.join(gone)}.")
-    return Choice(kept, choice.notes)
+    (room,) = _named(recipes, "room")
+    return Choice(kept, choice.notes, room=not any(_rules_out(o, room) for o in out))
 
 
 def _rules_out(ruled: Match, match: Match) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import cos, log10, pi, sin
 from pathlib import Path
@@ -32,6 +32,16 @@ _EDGE_S = 0.005
 _KNEE, _CEILING = 0.7, 0.98
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What is heard: recipes of what goes on, events and recipes of what is struck, and what to say about it."""
+
+    going_on: dict[str, Recipe]
+    struck: dict[str, list[Event]]
+    recipes: dict[str, Recipe]
+    notes: list[str]
+
+
 class FoleyGenerator:
     """Impacts, footsteps, weather, water, fire, machines and crowds by synthesis alone.
 
@@ -55,7 +65,7 @@ class FoleyGenerator:
 
         Returns:
             Stereo `[B, 2, request.num_samples]`, peak at most 0.98, strongest impacts near -6 dBFS. ``metadata`` holds
-            ``generator``, ``sources`` (per item, the names of the sounds) and ``notes`` (sentences for the user).
+            ``generator``, ``sources`` (names of the sounds) and ``notes`` (sentences for the user).
 
         Raises:
             InvalidInputError: The lexicon file cannot be used.
@@ -69,9 +79,10 @@ class FoleyGenerator:
         for item in range(items):
             scene = Scene(features, item, request)
             choice = self._choose(features, item, request, scene)
-            choice.notes.extend(self._render(made[item], choice, scene, ctx.part(item / items, (item + 1) / items)))
-            sources += [match.label for match in choice.sounds]
-            notes += [note if items == 1 else f"Item {item}: {note}" for note in choice.notes]
+            plan = self._plan(choice, scene)
+            _render(made[item], plan, scene, ctx.part(item / items, (item + 1) / items))
+            sources += [*plan.struck, *plan.going_on]
+            notes += [note if items == 1 else f"Item {item}: {note}" for note in plan.notes]
         metadata = {"generator": "foley", "sources": list(dict.fromkeys(sources)), "notes": notes}
         return AudioData(torch.from_numpy(made), request.sample_rate, metadata)
 
@@ -84,63 +95,67 @@ class FoleyGenerator:
             replace(m, material=self._material) if m.sound.family == "impact" and not m.material_said else m
             for m in choice.sounds
         )
-        return Choice(sounds, choice.notes)
+        return replace(choice, sounds=sounds)
 
-    def _render(self, out: Floats, choice: Choice, scene: Scene, ctx: RunContext) -> list[str]:
-        """Fill `out` `[2, N]` and return what there is to say about the timing."""
-        recipes = {match.label: self._recipes.recipe(match) for match in choice.sounds}
-        going_on = {label: recipe for label, recipe in recipes.items() if continuous(recipe)}
-        struck: dict[str, list[Event]] = {}
-        notes: list[str] = []
+    def _plan(self, choice: Choice, scene: Scene) -> _Plan:
+        """Settle what is heard and when; where nothing else is, a quiet room tone."""
+        plan = _Plan({}, {}, {}, choice.notes)
         for match in choice.sounds:
-            if match.label not in going_on:
-                struck[match.label], note = scene.events_for(match.label, match.sound)
-                notes += [note] if note else []
-        if len(struck) > 1:
-            notes.append(
-                f"Nothing says which sound belongs to which event, so each event gets all of: {', '.join(struck)}."
-            )
-        if not going_on:
-            self._add_room(going_on, notes, alone=not any(struck.values()))
+            recipe = self._recipes.recipe(match)
+            if continuous(recipe):
+                plan.going_on[match.label] = recipe
+                continue
+            events, note = scene.events_for(match.label, match.sound)
+            plan.notes.extend([note] if note else [])
+            if events:
+                plan.struck[match.label], plan.recipes[match.label] = events, recipe
+        if len(plan.struck) > 1:
+            names = ", ".join(plan.struck)
+            plan.notes.append(f"Nothing says which sound belongs to which event, so each event gets all of: {names}.")
+        if not plan.going_on:
+            self._add_room(plan, allowed=choice.room)
+        return plan
 
-        total = scene.blocks * max(1, len(going_on)) + sum(map(len, struck.values()))
-        done = 0
-
-        def tick() -> None:
-            nonlocal done
-            ctx.report(min(1.0, done / total), "Making the sound")
-            done += 1
-
-        for label, recipe in going_on.items():
-            Texture(recipe, scene.seed, label, scene.sample_rate).add_to(out, scene.start, scene.motion, tick)
-        late: list[tuple[int, Floats, Event]] = []
-        for label, events in struck.items():
-            for event in events:
-                tick()
-                sound, lead = strike(recipes[label], event, (scene.seed, label), scene.sample_rate)
-                begin = event.sample - scene.start - lead
-                if begin < 0:
-                    _place(out, sound, begin, event.position)
-                else:
-                    late.append((begin, sound, event))
-        edge = min(round(_EDGE_S * scene.sample_rate), out.shape[1] // 4)
-        ramp = np.linspace(0, 1, edge, dtype=np.float32)
-        out[:, :edge] *= ramp  # before what strikes inside is added: its attack is its own
-        for begin, sound, event in late:
-            _place(out, sound, begin, event.position)
-        _limit(out)
-        out[:, out.shape[1] - edge :] *= ramp[::-1]
-        return notes
-
-    def _add_room(self, going_on: dict[str, Recipe], notes: list[str], *, alone: bool) -> None:
+    def _add_room(self, plan: _Plan, *, allowed: bool) -> None:
         """Lay room tone under struck sounds, as loud as asked; where there is nothing else, it is all that is heard."""
         room = self._recipes.recipe(Match(self._recipes.vocabulary.sounds["room"], None))
-        if alone:
-            notes.append("Nothing else is heard here than a quiet room tone.")
-            going_on["room"] = room
-        elif self._ambience > 0:
+        if not plan.struck:
+            plan.notes.append("All that is heard is a quiet room tone." if allowed else "So it is silent, as asked.")
+            plan.going_on.update({"room": room} if allowed else {})
+        elif allowed and self._ambience > 0:
             level = room.get("level_db", 0.0) + _ROOM_AT_FULL_DB + 20 * log10(self._ambience)
-            going_on["room"] = room | {"level_db": level}
+            plan.going_on["room"] = room | {"level_db": level}
+
+
+def _render(out: Floats, plan: _Plan, scene: Scene, ctx: RunContext) -> None:
+    """Fill `out` `[2, N]`."""
+    total = max(1, scene.blocks * len(plan.going_on) + sum(map(len, plan.struck.values())))
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        ctx.report(min(1.0, done / total), "Making the sound")
+        done += 1
+
+    for label, recipe in plan.going_on.items():
+        Texture(recipe, scene.seed, label, scene.sample_rate).add_to(out, scene.start, scene.motion, tick)
+    inside: list[tuple[Floats, int, float]] = []
+    for label, events in plan.struck.items():
+        for event in events:
+            tick()
+            sound, lead = strike(plan.recipes[label], event, (scene.seed, label), scene.sample_rate)
+            begin = event.sample - scene.start - lead
+            if begin < 0:
+                _place(out, sound, begin, event.position)
+            else:
+                inside.append((sound, begin, event.position))
+    edge = min(round(_EDGE_S * scene.sample_rate), out.shape[1] // 4)
+    ramp = np.linspace(0, 1, edge, dtype=np.float32)
+    out[:, :edge] *= ramp  # before what strikes inside is added: its attack is its own
+    for sound, begin, position in inside:
+        _place(out, sound, begin, position)
+    _limit(out)
+    out[:, out.shape[1] - edge :] *= ramp[::-1]
 
 
 def _place(out: Floats, sound: Floats, begin: int, position: float) -> None:

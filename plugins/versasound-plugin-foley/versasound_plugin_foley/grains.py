@@ -64,7 +64,7 @@ def _bubble(params: Mapping[str, Any], rng: np.random.Generator, sample_rate: in
 
 
 def _syllable(params: Mapping[str, Any], rng: np.random.Generator, sample_rate: int) -> Floats:
-    """A voiced syllable: harmonics of a gliding voice under two formants, as in G. Fant's source-filter model (1960)."""
+    """A voiced syllable: harmonics of a gliding voice under three formants (G. Fant, 1960)."""
     pitch = params["hz"] * 2 ** (params.get("spread", 0.6) * rng.uniform(-1, 1))
     formants = [(rng.uniform(low, high), width) for low, high, width in _FORMANTS]
     h = np.arange(1, int(min(3600, 0.45 * sample_rate) / pitch) + 1)
