@@ -53,7 +53,7 @@ def load_audio(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> AudioData:
-    """Read a sound file or the first sound track of a video file.
+    """Read a sound file or the main sound track of a video file.
 
     Time 0 is the first frame of a video, and the first sample of a file without picture. What starts later is
     preceded by silence, what starts earlier is cut, and gaps are silent. More than two channels become two by FFmpeg's

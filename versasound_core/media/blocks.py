@@ -67,20 +67,20 @@ class BlockReader:
     """Hands out consecutive blocks in lengths of the reader's choosing."""
 
     def __init__(self, blocks: Iterable[AudioData]) -> None:
-        self._blocks = iter(blocks)
-        self._held: list[torch.Tensor] = []
+        self._waveforms = (block.waveform for block in blocks)
+        self._rest: torch.Tensor | None = None
 
     def take(self, length: int) -> torch.Tensor | None:
         """Return the next `length` samples `[B, C, N]`, fewer at the end, and None after it."""
-        have = sum(part.shape[-1] for part in self._held)
-        while have < length and (block := next(self._blocks, None)) is not None:
-            self._held.append(block.waveform)
-            have += block.shape[-1]
-        if not have:
-            return None
-        whole = torch.cat(self._held, dim=-1)
-        self._held = [whole[..., length:]]
-        return whole[..., :length]
+        parts, missing = [], length
+        while missing:
+            part = self._rest if self._rest is not None else next(self._waveforms, None)
+            if part is None:
+                break
+            parts.append(part[..., :missing])
+            self._rest = part[..., missing:] if part.shape[-1] > missing else None
+            missing -= parts[-1].shape[-1]
+        return torch.cat(parts, dim=-1) if parts else None
 
 
 def joined(blocks: Iterable[AudioData]) -> AudioData:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PEAK_HOP = 48
 _GATING_BLOCK_S = 0.4
+_STEP_S = 0.1
 # BS.1770's absolute gate: nothing at or below it counts as sound.
 _ABSOLUTE_GATE_LUFS = -70.0
 _OVERSAMPLING = 4
@@ -82,18 +83,21 @@ def integrated_lufs(blocks: Iterable[AudioData]) -> float:
 class _LoudnessMeter:
     def __init__(self, sample_rate: int, channels: int) -> None:
         self._graph = FilterGraph(["ebur128=metadata=1"], sample_rate, channels)
-        self._gating_block = np.zeros((channels, math.ceil(_GATING_BLOCK_S * sample_rate) + 1), np.float32)
+        self._rate, self._channels, self._length = sample_rate, channels, 0
         self._told: dict[str, str] = {}
 
     def add(self, samples: np.ndarray) -> None:
+        self._length += samples.shape[1]
         self._read(self._graph.push(samples))
 
     def result(self) -> float:
-        lufs = self._lufs()
-        self.add(self._gating_block)
+        if self._lufs() == -math.inf:
+            # Silence after the end, for a sound in no whole gating block: one too short, or a click at the very end.
+            steps = max(math.ceil(self._length / self._rate / _STEP_S), round(_GATING_BLOCK_S / _STEP_S))
+            missing = math.ceil(steps * _STEP_S * self._rate) - self._length
+            self.add(np.zeros((self._channels, max(0, missing)), np.float32))
         self._read(self._graph.finish())
-        # The silence after the end counts only where nothing else can be measured.
-        return lufs if lufs > -math.inf else self._lufs()
+        return self._lufs()
 
     def _read(self, frames: Iterable[av.AudioFrame]) -> None:
         for frame in frames:

@@ -9,12 +9,13 @@ import av
 import av.filter
 import numpy as np
 import soxr
+from av.audio.stream import AudioStream
 from av.error import FFmpegError
-from av.stream import Disposition
 
 from versasound_core.errors import MediaError
 
 from .filters import FRAME
+from .probe import MAX_PIXELS, open_media, open_picture, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ _PAST_END_S = 10.0
 
 
 class SoundTrack:
-    """The first sound track of a file, on an axis whose 0 is the first picture, or without one the first sample.
+    """The main sound track of a file, on an axis whose 0 is the first picture, or without one the first sample.
 
     Args:
         path: Anything FFmpeg can read.
@@ -45,10 +46,11 @@ class SoundTrack:
         self._path = path
         self._start_s = start_s
         self._length_s = math.inf if end_s is None else end_s - start_s
-        with _opened(path) as file:
-            if not file.streams.audio:
+        with open_media(path) as file:
+            stream = file.streams.best("audio")
+            if not isinstance(stream, AudioStream):
                 raise MediaError(f"{path} has no sound.", "Choose a file with an audio track.")
-            self.sample_rate = int(file.streams.audio[0].sample_rate or 0)
+            self.sample_rate = int(stream.sample_rate or 0)
         if self.sample_rate <= 0:
             raise MediaError(f"{path} tells no sample rate of its sound.", "Check whether a player plays it.")
 
@@ -81,7 +83,7 @@ class SoundTrack:
         end = math.inf if math.isinf(self._length_s) else round(self._length_s * rate)
         origin = _first_picture_s(self._path)
         written, due = 0, None
-        with _opened(self._path) as file:
+        with open_media(self._path) as file:
             frames = _Frames(file, rate)
             for time_s, samples in frames:
                 if origin is None:
@@ -107,7 +109,7 @@ class SoundTrack:
 
 
 class _Frames:
-    """The decoded frames of a file's first sound track: when each is presented, and its samples `[N, C]`."""
+    """The decoded frames of a file's main sound track: when each is presented, and its samples `[N, C]`."""
 
     def __init__(self, file: InputContainer, sample_rate: int) -> None:
         self._file = file
@@ -131,7 +133,7 @@ class _Frames:
 
     def _decoded(self) -> Iterator[av.AudioFrame]:
         try:
-            for packet in self._file.demux(self._file.streams.audio[0]):
+            for packet in self._file.demux(self._file.streams.best("audio")):
                 try:
                     frames = packet.decode()
                 except FFmpegError:
@@ -174,23 +176,18 @@ class _Frames:
         return source, sink
 
 
-def _opened(path: Path) -> InputContainer:
-    try:
-        # The prefix keeps a colon in the name from being read as a protocol.
-        return av.open(f"file:{path}")
-    except (OSError, FFmpegError) as error:
-        cause = error.strerror or str(error)
-        raise MediaError(f"{path} cannot be read: {cause}.", "Check the path, and whether a player opens it.") from error
-
-
 def _first_picture_s(path: Path) -> float | None:
-    """When the first picture is presented, on the container's own axis; None without moving picture."""
-    with _opened(path) as file:
-        videos = [video for video in file.streams.video if not video.disposition & Disposition.attached_pic]
-        if not videos:
-            return None
-        try:
-            first = next(file.decode(videos[0]), None)
-        except FFmpegError:
-            first = None
-        return first.time if first is not None and first.time is not None else None
+    """When the first picture is shown, on the container's own clock; None where nothing moves."""
+    try:
+        file, stream = open_picture(path, MAX_PIXELS)
+    except MediaError:
+        return None
+    with file:
+        for packet in file.demux(stream):
+            try:
+                times = [stamp(frame) for frame in packet.decode()]
+            except FFmpegError:  # recordings may start in the middle of a group of pictures
+                continue
+            if times and times[0] is not None and stream.time_base is not None:
+                return float(times[0] * stream.time_base)
+    return None
