@@ -95,7 +95,7 @@ def mux(
     return output
 
 
-def _write(  # noqa: PLR0913
+def _write(  # noqa: PLR0913, PLR0917
     source: InputContainer,
     info: VideoInfo,
     blocks: Iterable[AudioData],
