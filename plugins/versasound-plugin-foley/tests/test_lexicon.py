@@ -42,8 +42,13 @@ def decay_s(mono: NDArray[np.float64]) -> float:
 def test_a_lexicon_brings_words_and_recipes(tmp_path: Path) -> None:
     lexicon = tmp_path / "mine.yaml"
     lexicon.write_text(
-        "sounds:\n  marimba: {like: wood, words: [marimba], params: {modes: {frequency_hz: 880, spread: 0, friction: 0.001}}}\n"
-        "  rain: {words: [cloudburst]}\nmaterials:\n  tweed: {like: cloth, words: [tweed]}\n"
+        """
+sounds:
+  marimba: {like: wood, words: [marimba], params: {modes: {frequency_hz: 880, spread: 0, friction: 0.001}}}
+  rain: {words: [cloudburst]}
+materials:
+  tweed: {like: cloth, words: [tweed]}
+"""
     )
     sound, sources = play("a marimba", lexicon)
     assert sources == ["marimba (wood)"]

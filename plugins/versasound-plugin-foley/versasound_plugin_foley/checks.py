@@ -41,8 +41,11 @@ _NEEDED = {
     "tone": ("hz", "up_to_hz", "tilt", "db"),
 }
 _NEEDED_BY_GRAIN = {
-    "tick": ("hz", "decay_ms"), "ping": ("hz", "ratios", "loss", "friction"), "bubble": ("radius_mm",), "syllable": ("hz",)
-}  # fmt: skip
+    "tick": ("hz", "decay_ms"),
+    "ping": ("hz", "ratios", "loss", "friction"),
+    "bubble": ("radius_mm",),
+    "syllable": ("hz",),
+}
 
 
 def check_params(path: Path, key: str, params: Mapping[str, Any], tables: Mapping[str, Any]) -> None:

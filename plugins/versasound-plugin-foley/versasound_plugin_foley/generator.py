@@ -113,18 +113,22 @@ class FoleyGenerator:
             names = ", ".join(plan.struck)
             plan.notes.append(f"Nothing says which sound belongs to which event, so each event gets all of: {names}.")
         if not plan.going_on:
-            self._add_room(plan, allowed=choice.room)
+            self._add_room(plan, choice)
         return plan
 
-    def _add_room(self, plan: _Plan, *, allowed: bool) -> None:
-        """Lay room tone under struck sounds, as loud as asked; where there is nothing else, it is all that is heard."""
+    def _add_room(self, plan: _Plan, choice: Choice) -> None:
+        """Lay room tone under struck sounds, as loud as asked; where nothing is left, it is all that is heard."""
         room = self._recipes.recipe(Match(self._recipes.vocabulary.sounds["room"], None))
+        if choice.sounds:  # as loud between strikes as under them, so that segments with and without them join
+            loudness = 20 * log10(self._ambience) if self._ambience else 0.0
+            room = room | {"level_db": room.get("level_db", 0.0) + _ROOM_AT_FULL_DB + loudness}
+        audible = choice.room and (self._ambience > 0 or not choice.sounds)
+        if audible:
+            plan.going_on["room"] = room
         if not plan.struck:
-            plan.notes.append("All that is heard is a quiet room tone." if allowed else "So it is silent, as asked.")
-            plan.going_on.update({"room": room} if allowed else {})
-        elif allowed and self._ambience > 0:
-            level = room.get("level_db", 0.0) + _ROOM_AT_FULL_DB + 20 * log10(self._ambience)
-            plan.going_on["room"] = room | {"level_db": level}
+            plan.notes.append(
+                "All that is heard is a quiet room tone." if audible else "Nothing is left: it is silent."
+            )
 
 
 def _render(out: Floats, plan: _Plan, scene: Scene, ctx: RunContext) -> None:
