@@ -9,7 +9,7 @@ import torch
 
 from versasound_core.errors import InvalidInputError
 
-from ._checks import float_tensor, positive
+from ._checks import as_dict, float_tensor, whole
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -27,15 +27,13 @@ class AudioData:
 
     waveform: torch.Tensor
     sample_rate: int = 16000
-    metadata: dict[str, Any] = attrs.field(factory=dict, converter=attrs.converters.default_if_none(factory=dict))
+    metadata: dict[str, Any] = attrs.field(default=None, converter=as_dict)
 
     def __attrs_post_init__(self) -> None:
         float_tensor(self.waveform, "waveform", "B, C, T")
         if self.waveform.shape[1] == 0:
             raise InvalidInputError(f"waveform [B, C, T] has no channels: {list(self.waveform.shape)}.")
-        positive(self.sample_rate, "sample_rate", "Hz")
-        if self.sample_rate != int(self.sample_rate):
-            raise InvalidInputError(f"sample_rate must be a whole number of Hz, not {self.sample_rate!r}.")
+        object.__setattr__(self, "sample_rate", whole(self.sample_rate, "sample_rate", "Hz"))
 
     def __repr__(self) -> str:
         shape = list(self.waveform.shape)
@@ -91,17 +89,18 @@ class AudioData:
         Raises:
             InvalidInputError: If the rate is not a whole number above 0.
         """
-        target = attrs.evolve(self, waveform=self.waveform[..., :0], sample_rate=new_sample_rate)
-        if new_sample_rate == self.sample_rate:
+        rate = whole(new_sample_rate, "new_sample_rate", "Hz")
+        if rate == self.sample_rate:
             return self
         import numpy as np
         import soxr
 
-        length = round(self.waveform.shape[-1] * new_sample_rate / self.sample_rate)
-        signal = self.waveform.detach().to("cpu", torch.float32).flatten(0, 1).numpy().T
-        out = np.zeros((length, signal.shape[1]), np.float32)
-        if length and signal.shape[0]:
-            new = soxr.resample(signal, self.sample_rate, new_sample_rate, quality="VHQ")[:length]
+        precision = torch.float64 if self.waveform.dtype == torch.float64 else torch.float32
+        signal = self.waveform.detach().to("cpu", precision).flatten(0, 1).numpy().T
+        out = np.zeros((round(signal.shape[0] * rate / self.sample_rate), signal.shape[1]), signal.dtype)
+        if out.size:
+            new = soxr.resample(signal, self.sample_rate, rate, quality="VHQ")[: len(out)]
             out[: len(new)] = new
-        waveform = torch.from_numpy(np.ascontiguousarray(out.T)).unflatten(0, self.waveform.shape[:2])
-        return attrs.evolve(target, waveform=waveform.to(self.waveform.device, self.waveform.dtype))
+        waveform = torch.from_numpy(np.ascontiguousarray(out.T)).reshape(*self.waveform.shape[:2], len(out))
+        waveform = waveform.to(self.waveform.device, self.waveform.dtype)
+        return attrs.evolve(self, waveform=waveform, sample_rate=rate)

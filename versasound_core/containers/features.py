@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import torch
 
 from versasound_core.errors import InvalidInputError
 
-from ._checks import float_tensor, positive
+from ._checks import as_dict, float_tensor, is_number, pairs, positive
+
+if TYPE_CHECKING:
+    import torch
 
 Onsets = list[list[tuple[float, float]]]
 
@@ -38,18 +40,23 @@ class EventTrack:
         if self.envelope.numel() and float(self.envelope.min()) < 0:
             raise InvalidInputError("envelope [B, N] holds values below 0; it is a strength.")
         positive(self.rate_hz, "rate_hz", "Hz")
-        if len(self.onsets) != self.envelope.shape[0]:
-            raise InvalidInputError(f"onsets holds {len(self.onsets)} lists for a batch of {self.envelope.shape[0]}.")
+        if len(self.onsets) != self.batch_size:
+            raise InvalidInputError(f"onsets holds {len(self.onsets)} lists for a batch of {self.batch_size}.")
+        pairs(self.onsets, "onsets", "time_s, strength")
         if self.positions is None:
             object.__setattr__(self, "positions", [[0.0] * len(item) for item in self.onsets])
-        if [len(item) for item in self.positions] != [len(item) for item in self.onsets]:
-            raise InvalidInputError("positions must hold one value for each onset.")
+        counts = [len(item) for item in self.onsets]
+        if [len(places) for places in self.positions] != counts:
+            found = [len(places) for places in self.positions]
+            raise InvalidInputError(f"positions must hold one value for each onset, {counts} per item, not {found}.")
         for item, places in zip(self.onsets, self.positions, strict=True):
-            times = [time_s for time_s, _ in item]
-            if times != sorted(times) or not all(0 < strength <= 1 for _, strength in item):
-                raise InvalidInputError("onsets must be in order of time, each with a strength in (0, 1].")
-            if not all(-1 <= place <= 1 for place in places):
-                raise InvalidInputError("positions must lie between -1 (left) and 1 (right).")
+            for k, ((time_s, strength), place) in enumerate(zip(item, places, strict=True)):
+                if k and time_s < item[k - 1][0]:
+                    raise InvalidInputError(f"onsets must be in order of time; {time_s} s follows {item[k - 1][0]} s.")
+                if not 0 < strength <= 1:
+                    raise InvalidInputError(f"an onset's strength must lie in (0, 1], not {strength!r}.")
+                if not (is_number(place) and -1 <= place <= 1):
+                    raise InvalidInputError(f"a position must lie between -1 (left) and 1 (right), not {place!r}.")
 
     def __repr__(self) -> str:
         counts = [len(item) for item in self.onsets]
@@ -70,12 +77,19 @@ class EventTrack:
         return attrs.evolve(self, envelope=self.envelope.to(device))
 
     def window(self, start_s: float, end_s: float) -> EventTrack:
-        """Return the events in `[start_s, end_s)`, with times counted from `start_s`."""
+        """Return the events in `[start_s, end_s)`, with times counted from `start_s`.
+
+        Raises:
+            InvalidInputError: If the window begins before 0 or ends before it begins.
+        """
+        span = _span(start_s, end_s, self.rate_hz)
         kept = [[k for k, (time_s, _) in enumerate(item) if start_s <= time_s < end_s] for item in self.onsets]
         return EventTrack(
-            envelope=self.envelope[:, _span(start_s, end_s, self.rate_hz)],
+            envelope=self.envelope[:, span],
             rate_hz=self.rate_hz,
-            onsets=[[(item[k][0] - start_s, item[k][1]) for k in ks] for item, ks in zip(self.onsets, kept, strict=True)],
+            onsets=[
+                [(item[k][0] - start_s, item[k][1]) for k in ks] for item, ks in zip(self.onsets, kept, strict=True)
+            ],
             positions=[[places[k] for k in ks] for places, ks in zip(self.positions, kept, strict=True)],
         )
 
@@ -95,12 +109,14 @@ class VisualFeatures:
     """
 
     features: torch.Tensor
-    metadata: dict[str, Any] = attrs.field(factory=dict, converter=attrs.converters.default_if_none(factory=dict))
+    metadata: dict[str, Any] = attrs.field(default=None, converter=as_dict)
     events: EventTrack | None = None
     labels: list[list[tuple[str, float]]] | None = None
 
     def __attrs_post_init__(self) -> None:
         float_tensor(self.features, "features", "B, T, D")
+        if self.fps is not None:
+            positive(self.fps, 'metadata["fps"]', "feature vectors per second")
         if self.events is not None and self.events.batch_size != self.features.shape[0]:
             raise InvalidInputError(
                 f"events is a batch of {self.events.batch_size}, features of {self.features.shape[0]}."
@@ -149,7 +165,7 @@ class VisualFeatures:
         """Return what lies in `[start_s, end_s)`, with times counted from `start_s`; labels hold for the whole clip.
 
         Raises:
-            InvalidInputError: If `metadata["fps"]` is missing.
+            InvalidInputError: If `metadata["fps"]` is missing, or the window begins before 0 or ends before it begins.
         """
         if self.fps is None:
             raise InvalidInputError('features cannot be cut in time without metadata["fps"].')
@@ -161,4 +177,8 @@ class VisualFeatures:
 
 
 def _span(start_s: float, end_s: float, rate_hz: float) -> slice:
-    return slice(max(0, round(start_s * rate_hz)), max(0, round(end_s * rate_hz)))
+    if not (is_number(start_s) and is_number(end_s) and 0 <= start_s <= end_s):
+        raise InvalidInputError(
+            f"a window must run from 0 s or later to no earlier than that, not {start_s!r} to {end_s!r}."
+        )
+    return slice(round(start_s * rate_hz), round(end_s * rate_hz))

@@ -6,7 +6,9 @@ import attrs
 
 from versasound_core.errors import InvalidInputError
 
-from ._checks import positive
+from ._checks import is_number, positive, whole
+
+_SEEDS = 2**63  # as many as PyTorch takes
 
 
 @attrs.frozen(kw_only=True)
@@ -38,12 +40,23 @@ class GenerationRequest:
 
     def __attrs_post_init__(self) -> None:
         positive(self.duration_s, "duration_s", "seconds")
-        positive(self.sample_rate, "sample_rate", "Hz")
+        object.__setattr__(self, "sample_rate", whole(self.sample_rate, "sample_rate", "Hz"))
+        if self.num_samples == 0:
+            raise InvalidInputError(
+                f"duration_s must be at least a sample at {self.sample_rate} Hz, not {self.duration_s!r}."
+            )
+        for name in ("prompt", "negative_prompt"):
+            text = getattr(self, name)
+            if text is not None and not isinstance(text, str):
+                raise InvalidInputError(f"{name} must be text or None, not {text!r}.")
         if self.num_inference_steps is not None:
-            positive(self.num_inference_steps, "num_inference_steps", "steps")
-        if not 0 <= self.seed < 2**63:
+            whole(self.num_inference_steps, "num_inference_steps", "steps")
+        if self.guidance_scale is not None and not is_number(self.guidance_scale):
+            raise InvalidInputError(f"guidance_scale must be a finite number or None, not {self.guidance_scale!r}.")
+        if not is_number(self.seed) or self.seed != int(self.seed) or not 0 <= self.seed < _SEEDS:
             raise InvalidInputError(f"seed must be a whole number from 0 to 2**63 - 1, not {self.seed!r}.")
-        if self.start_s < 0:
+        object.__setattr__(self, "seed", int(self.seed))
+        if not is_number(self.start_s) or self.start_s < 0:
             raise InvalidInputError(f"start_s must be 0 or more seconds, not {self.start_s!r}.")
 
     @property
@@ -53,4 +66,4 @@ class GenerationRequest:
 
     def seed_for(self, item: int) -> int:
         """Seed of one item of the batch, so that a batch equals its items made one by one."""
-        return (self.seed + item) % 2**63
+        return (self.seed + item) % _SEEDS
