@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 import torch
 
 from versasound_core.errors import InvalidInputError
 
-from .audio import AudioData
+from ._checks import is_number, pairs
+
+if TYPE_CHECKING:
+    from .audio import AudioData
 
 Knots = list[list[tuple[float, float]]]
 
 _ATTACK_S = 0.015  # kept before an onset: its slice moves whole, attack included
 _BODY_S = 0.030  # kept after an onset before a cross-fade may begin
 _FADE_S = 0.030
+_CUT_S = 0.005  # the shortest fade that makes no click
+_APART_S = 0.020  # closer knots belong to one transient, which cannot be cut in two
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -36,13 +43,15 @@ class Alignment:
     def __attrs_post_init__(self) -> None:
         if len(self.knots) != len(self.confidence):
             raise InvalidInputError(f"{len(self.knots)} lists of knots for {len(self.confidence)} confidences.")
+        pairs(self.knots, "knots", "source_s, target_s")
         for item, confidence in zip(self.knots, self.confidence, strict=True):
-            if not 0 <= confidence <= 1:
+            if not (is_number(confidence) and 0 <= confidence <= 1):
                 raise InvalidInputError(f"a confidence must lie in [0, 1], not {confidence!r}.")
-            if not all(math.isfinite(time_s) for knot in item for time_s in knot):
-                raise InvalidInputError("knots must be finite seconds.")
-            if any(b[0] <= a[0] or b[1] < a[1] for a, b in zip(item, item[1:], strict=False)):
-                raise InvalidInputError("knots must rise in source time and must not fall in target time.")
+            for a, b in itertools.pairwise(item):
+                if b[0] <= a[0] or b[1] < a[1]:
+                    raise InvalidInputError(
+                        f"knots must rise in source time and must not fall in target time; {b!r} follows {a!r}."
+                    )
 
     def __repr__(self) -> str:
         moved = [max((abs(t - s) for s, t in item), default=0.0) for item in self.knots]
@@ -51,71 +60,126 @@ class Alignment:
     def apply(self, audio: AudioData, strength: float = 1.0) -> AudioData:
         """Return `audio` `[B, C, T]` with each knot moved by `strength` times its way, of the same length.
 
-        The sound around a knot moves whole, by a whole number of samples, so that a transient keeps its waveform;
-        between two knots that move differently the two readings are cross-faded just before the later attack.
-        Strength 0 returns the very same samples.
+        The sound around a knot moves whole, by a whole number of samples, so that a transient keeps its waveform.
+        Between two knots that move differently the sound of the first is cross-faded into that of the second just
+        before the second's attack; where that leaves a gap longer than the sound there is, the sound between the two
+        is repeated. Where two attacks would meet, the later one is heard. Strength 0 returns the very same samples.
 
         Raises:
             InvalidInputError: If `strength` is outside [0, 1] or the batch sizes differ.
         """
-        if not 0 <= strength <= 1:
+        if not (is_number(strength) and 0 <= strength <= 1):
             raise InvalidInputError(f"strength must lie in [0, 1], not {strength!r}.")
         if audio.shape[0] != len(self.knots):
             raise InvalidInputError(f"an alignment of {len(self.knots)} items cannot move a batch of {audio.shape[0]}.")
-        items = [
-            _move(wave, knots, strength, audio.sample_rate)
-            for wave, knots in zip(audio.waveform, self.knots, strict=True)
-        ]
-        if all(new is old for new, old in zip(items, audio.waveform, strict=True)):
+        length, rate = audio.waveform.shape[-1], audio.sample_rate
+        plans = [_slices(knots, strength, rate, length) for knots in self.knots]
+        if not any(piece.shift for plan in plans for piece in plan):
             return audio
-        return attrs.evolve(audio, waveform=torch.stack(items))
+        moved = [_move(wave, plan, rate) for wave, plan in zip(audio.waveform, plans, strict=True)]
+        return attrs.evolve(audio, waveform=torch.stack(moved))
 
 
-def _move(wave: torch.Tensor, knots: list[tuple[float, float]], strength: float, rate: int) -> torch.Tensor:
-    """Move the slices of one sound `[C, T]`."""
-    pieces: list[tuple[int, int, int]] = []  # first and last onset of a piece, and its shift, in samples of the source
+class _Slice(NamedTuple):
+    """A run of onsets that move alike, in samples of the source."""
+
+    first: int
+    last: int
+    shift: int
+
+
+class _Join(NamedTuple):
+    """Where one reading of the source fades into the next: over the `fade` samples before `end`."""
+
+    end: int
+    fade: int
+    shift: int
+
+
+def _slices(knots: list[tuple[float, float]], strength: float, rate: int, length: int) -> list[_Slice]:
+    slices: list[_Slice] = []
     for source_s, target_s in knots:
-        onset, shift = round(source_s * rate), round(strength * (target_s - source_s) * rate)
-        if pieces and pieces[-1][2] == shift:
-            pieces[-1] = (pieces[-1][0], onset, shift)
-        else:
-            pieces.append((onset, onset, shift))
-    if not pieces or (len(pieces) == 1 and pieces[0][2] == 0):
+        if not 0 <= source_s * rate <= length:
+            continue  # there is nothing there that could be moved
+        onset = round(source_s * rate)
+        shift = round(min(max(strength * (target_s - source_s) * rate, -length), length))
+        if slices and slices[-1].shift == shift:
+            slices[-1] = slices[-1]._replace(last=onset)
+        elif not slices or onset - slices[-1].last >= _APART_S * rate:
+            slices.append(_Slice(onset, onset, shift))
+    return slices
+
+
+def _joins(slices: list[_Slice], rate: int) -> list[_Join]:
+    heard = slices[:1]
+    ways: list[list[_Join]] = [[]]  # the joins that lead to each slice that is heard
+    for piece in slices[1:]:
+        way = _way(heard[-1], piece, rate)
+        while len(heard) > 1 and way[0].end - way[0].fade < ways[-1][-1].end:  # it would be over before it is there
+            heard.pop()
+            ways.pop()
+            way = _way(heard[-1], piece, rate)
+        heard.append(piece)
+        ways.append(way)
+    return [join for way in ways for join in way]
+
+
+def _way(old: _Slice, new: _Slice, rate: int) -> list[_Join]:
+    """Find the joins that lead from one slice to the next, the last of them just before the attack of the next."""
+    gap, move = new.first - old.last, new.shift - old.shift
+    attack, body = min(round(_ATTACK_S * rate), gap // 4), min(round(_BODY_S * rate), gap // 2)
+    free, begin = gap - attack - body, new.first - attack  # of the source: what may be left out or be repeated
+    if move < 0:
+        fade = min(max(free + move, round(_CUT_S * rate)), round(_FADE_S * rate))
+        return [_Join(begin + new.shift, fade, new.shift)]
+    fade = min(round(_FADE_S * rate), free // 4)
+    count = math.ceil(move / (free - fade))  # more than one where the gap grows by more than there is to fill it
+    shifts = [old.shift + round(move * k / count) for k in range(count + 1)]
+    return [_Join(begin + before, fade, after) for before, after in itertools.pairwise(shifts)]
+
+
+def _move(wave: torch.Tensor, slices: list[_Slice], rate: int) -> torch.Tensor:
+    """Render one sound `[C, T]`."""
+    if not any(piece.shift for piece in slices):
         return wave
-    length = wave.shape[-1]
-    attack, body, fade = (round(seconds * rate) for seconds in (_ATTACK_S, _BODY_S, _FADE_S))
-    out = torch.zeros_like(wave)
-    begin, fade_in = pieces[0][2], 0
-    for k, (_, last, shift) in enumerate(pieces):
-        if k + 1 < len(pieces):
-            first_next, _, next_shift = pieces[k + 1]
-            low = last + body + max(shift, next_shift)  # before this, one of the readings still holds this onset
-            high = first_next - attack + min(shift, next_shift)  # after this, one of them holds the next attack
-            fade_out = next_fade = min(fade, max(high - low, 1))
-            end = high
-            next_begin = high - fade_out if high - low >= 1 else max(low, high)
-        else:
-            end, fade_out, next_begin, next_fade = length + shift, 0, 0, 0
-        edge = min(fade // 6, length // 2) if shift else 0  # where a shifted sound was cut loose, it must not click
-        _add(out, wave, begin, end, shift, fade_in or (edge if begin > 0 else 0), fade_out or (edge if end < length else 0))
-        begin, fade_in = next_begin, next_fade
+    length, margin, cut = wave.shape[-1], round(_FADE_S * rate), round(_CUT_S * rate)
+    reach = margin + max(abs(piece.shift) for piece in slices)
+    source = torch.nn.functional.pad(wave, (reach, reach))
+
+    def read(begin: int, end: int, shift: int) -> torch.Tensor:
+        return source[:, reach + begin - shift : reach + end - shift]
+
+    parts, at, shift = [], -margin, slices[0].shift
+    for end, fade, next_shift in _joins(slices, rate):
+        begin = max(end - fade, at)
+        if begin >= length:
+            break
+        if end > 0:
+            parts += [read(at, begin, shift), _cross_fade(read(begin, end, shift), read(begin, end, next_shift))]
+            at = end
+        shift = next_shift
+    parts.append(read(at, max(length, at), shift))
+    out = torch.cat(parts, dim=-1)[:, margin : margin + length]
+    # Where a shift cut the sound loose from its beginning or its end it must not click; the onsets stay whole.
+    first, last = slices[0].first + slices[0].shift, slices[-1].last + shift
+    begin, end = max(slices[0].shift, 0), length + min(shift, 0)
+    fade_in = min(cut, first - begin, length - begin) if slices[0].shift else 0
+    fade_out = min(cut, end - last, end) if shift else 0
+    if fade_in > 0:
+        out[:, begin : begin + fade_in] *= _ramp(fade_in, out)
+    if fade_out > 0:
+        out[:, end - fade_out : end] *= _ramp(fade_out, out).flip(0)
     return out
 
 
-def _add(out: torch.Tensor, wave: torch.Tensor, begin: int, end: int, shift: int, fade_in: int, fade_out: int) -> None:
-    """Add `wave`, shifted, to `out[begin:end]` with equal-power fades at its ends."""
-    length = wave.shape[-1]
-    begin, end = max(begin, shift, 0), min(end, length + shift, length)
-    if end <= begin:
-        return
-    gain = torch.ones(end - begin, dtype=wave.dtype, device=wave.device)
-    fade_in, fade_out = min(fade_in, end - begin), min(fade_out, end - begin)
-    if fade_in:
-        gain[:fade_in] *= _ramp(fade_in, gain)
-    if fade_out:
-        gain[-fade_out:] *= _ramp(fade_out, gain).flip(0)
-    out[:, begin:end] += wave[:, begin - shift : end - shift] * gain
+def _cross_fade(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    """Fade from one sound to the other at a steady level, whether they are alike or not."""
+    count = old.shape[-1]
+    up = _ramp(count, old)
+    down = up.flip(0)
+    alike = torch.nn.functional.cosine_similarity(old.flatten().float(), new.flatten().float(), dim=0).clamp(min=0)
+    return (old * down + new * up) / torch.sqrt(1 + 2 * alike.to(old.dtype) * up * down)
 
 
 def _ramp(count: int, like: torch.Tensor) -> torch.Tensor:
-    return torch.sin((torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) * (math.pi / 2 / count))
+    return torch.sin((torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) * (math.pi / 2 / max(count, 1)))
