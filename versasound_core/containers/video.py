@@ -165,6 +165,7 @@ class VideoClip:
         chunk: int = 32,
         start_s: float = 0.0,
         end_s: float | None = None,
+        draft: bool = False,
     ) -> Iterator[FrameChunk]:
         """Decode, in chunks, so that memory does not grow with the clip. The file is closed when the caller stops.
 
@@ -175,6 +176,8 @@ class VideoClip:
             chunk: The most frames in one chunk (fewer, where a chunk would take more than 256 MiB).
             start_s: Leave out what comes before, seconds after the first frame.
             end_s: Leave out what comes from here on; the clip's end by default.
+            draft: Decode without the codec's deblocking filter: a third faster, and not to be told from the full
+                decoding in pictures scaled to a fraction of their size.
 
         Raises:
             InvalidInputError: If an argument is out of range.
@@ -191,12 +194,18 @@ class VideoClip:
             raise InvalidInputError(f"format must be rgb, luma or yuv, not {format!r}.")
         if not 0 <= start_s <= self.duration_s:
             raise InvalidInputError(f"start_s must lie in the clip, 0 to {self.duration_s:.3f} s, not {start_s!r}.")
-        return self._frames(media.Scaler((height, width), format, self.rotation), fps, chunk, start_s, end_s)
+        source = self._from_file(start_s, draft=draft) if self.info else self._from_memory(start_s)
+        return self._frames(source, media.Scaler((height, width), format, self.rotation), fps, chunk, start_s, end_s)
 
-    def _frames(
-        self, scaler: media.Scaler, fps: float | None, chunk: int, start_s: float, end_s: float
+    def _frames(  # noqa: PLR0913, PLR0917
+        self,
+        source: Generator[tuple[float, Sequence[VideoFrame]]],
+        scaler: media.Scaler,
+        fps: float | None,
+        chunk: int,
+        start_s: float,
+        end_s: float,
     ) -> Iterator[FrameChunk]:
-        source = self._from_file(start_s) if self.info else self._from_memory(start_s)
         slack_s = min(float(self.info.time_base), 1e-3) if self.info else 1e-6
         pictures = (
             media.within(source, start_s, end_s)
@@ -209,9 +218,9 @@ class VideoClip:
         finally:
             source.close()
 
-    def _from_file(self, start_s: float) -> Generator[tuple[float, Sequence[VideoFrame]]]:
+    def _from_file(self, start_s: float, *, draft: bool) -> Generator[tuple[float, Sequence[VideoFrame]]]:
         assert self.info is not None  # noqa: S101
-        for time, frame in media.decode(self.info, start_s):
+        for time, frame in media.decode(self.info, start_s, draft=draft):
             yield time, (frame,)
 
     def _from_memory(self, start_s: float) -> Generator[tuple[float, Sequence[VideoFrame]]]:

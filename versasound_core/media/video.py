@@ -32,12 +32,13 @@ _CHUNK_BYTES = 256 * 2**20
 _EPSILON_S = 1e-6
 
 
-def decode(info: VideoInfo, start_s: float = 0.0) -> Iterator[tuple[float, VideoFrame]]:
+def decode(info: VideoInfo, start_s: float = 0.0, *, draft: bool = False) -> Iterator[tuple[float, VideoFrame]]:
     """Decode a file's picture in the order of presentation.
 
     Args:
         info: The file, probed.
         start_s: Frames on screen from here on are needed; decoding starts at the key frame before.
+        draft: Leave out the codec's deblocking filter.
 
     Yields:
         Seconds after the first frame of the file, and the frame.
@@ -50,6 +51,8 @@ def decode(info: VideoInfo, start_s: float = 0.0) -> Iterator[tuple[float, Video
     container, stream = open_picture(info.path, info.max_pixels)
     with container:
         stream.thread_type = "AUTO"
+        if draft:
+            stream.codec_context.options = {"skip_loop_filter": "all"}
         sought = len(before) > 1 and not info.counted
         if sought:
             # Demuxers search by decoding or by presentation time; the earlier of the two is right for both.
@@ -67,7 +70,7 @@ def decode(info: VideoInfo, start_s: float = 0.0) -> Iterator[tuple[float, Video
                     continue
                 if sought and time > start:
                     # The decoder could not start at that key frame.
-                    yield from decode(attrs.evolve(info, keys=info.keys[:0]), start_s)
+                    yield from decode(attrs.evolve(info, keys=info.keys[:0]), start_s, draft=draft)
                     return
                 sought = False
                 watch.see(time, whole=not frame.is_corrupt)
