@@ -259,7 +259,7 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
         save_audio(tones(), tmp_path / "a.xyz")
     with pytest.raises(InvalidInputError, match="batch of 2"):
         save_audio(AudioData(torch.zeros(2, 1, 10)), tmp_path / "a.wav")
-    with pytest.raises(InvalidInputError, match="6 channels"):
+    with pytest.raises(InvalidInputError, match="not 6"):
         save_audio(AudioData(torch.zeros(1, 6, 10)), tmp_path / "a.wav")
     with pytest.raises(InvalidInputError, match="without samples"):
         save_audio(AudioData(torch.zeros(1, 1, 0)), tmp_path / "a.wav")

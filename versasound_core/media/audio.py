@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,16 +11,18 @@ import attrs
 import av
 import numpy as np
 import torch
+from av.audio.stream import AudioStream
 
 from versasound_core.containers import AudioData
 from versasound_core.errors import InvalidInputError
 
 from .atomic import written_whole
 from .blocks import joined
-from .filters import FRAME, LAYOUTS, samples_of
+from .filters import FRAME, layout_of, samples_of
 from .track import SoundTrack
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
 _LOAD_BLOCK_S = 10.0
@@ -81,7 +82,9 @@ def load_audio(
     return audio.to_mono() if mono else audio
 
 
-def read_audio_blocks(path: str | os.PathLike[str], sample_rate: int | None = None, block_s: float = 1.0) -> AudioBlocks:
+def read_audio_blocks(
+    path: str | os.PathLike[str], sample_rate: int | None = None, block_s: float = 1.0
+) -> AudioBlocks:
     """Return the sound that `load_audio` returns, as blocks of `block_s` seconds, in constant memory.
 
     Raises:
@@ -111,8 +114,7 @@ def save_audio(audio: AudioData, path: str | os.PathLike[str], *, sample_rate: i
         suffixes = ", ".join(_FORMATS)
         raise InvalidInputError(f"{path}: no sound format has this suffix.", f"These are written: {suffixes}.")
     samples_of(audio)
-    if audio.num_channels not in LAYOUTS:
-        raise InvalidInputError(f"{audio.num_channels} channels cannot be saved: one or two can.", "Call .to_mono().")
+    layout = layout_of(audio)
     if audio.shape[-1] == 0:
         raise InvalidInputError("A sound without samples cannot be saved.")
     audio = audio.resample(_known_rate(chosen.codec, sample_rate or audio.sample_rate))
@@ -122,7 +124,7 @@ def save_audio(audio: AudioData, path: str | os.PathLike[str], *, sample_rate: i
         over = 20 * math.log10(peak)
         warnings.warn(f"{path}: the sound passes full scale by {over:.1f} dB and was clipped.", stacklevel=2)
     with written_whole(path) as temporary:
-        _write(samples.clip(-1, 1), audio.sample_rate, chosen, temporary)
+        _write(samples.clip(-1, 1), audio.sample_rate, layout, chosen, temporary)
 
 
 def _known_rate(codec: str, rate: int) -> int:
@@ -132,11 +134,11 @@ def _known_rate(codec: str, rate: int) -> int:
     return min((one for one in known if one > rate), default=max(known))
 
 
-def _write(samples: np.ndarray, rate: int, chosen: _Format, path: Path) -> None:
-    layout = LAYOUTS[len(samples)]
+def _write(samples: np.ndarray, rate: int, layout: str, chosen: _Format, path: Path) -> None:
     integer = chosen.sample_format == "s32"
     with av.open(str(path), "w") as file:
         stream = file.add_stream(chosen.codec, rate=rate, layout=layout, format=chosen.sample_format)
+        assert isinstance(stream, AudioStream)  # noqa: S101  (for the type checker)
         if chosen.bit_rate:
             stream.bit_rate = chosen.bit_rate
         if chosen.codec == "flac":

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import torch
 
-from versasound_core.containers import AudioData
 from versasound_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from versasound_core.containers import AudioData
 
 
 class ItemBlocks:

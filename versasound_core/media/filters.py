@@ -10,8 +10,8 @@ import av
 import av.filter
 import numpy as np
 import torch
+from av.audio.frame import AudioFrame
 
-from versasound_core.containers import AudioData
 from versasound_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from av.filter.context import FilterContext
 
-LAYOUTS = {1: "mono", 2: "stereo"}
+    from versasound_core.containers import AudioData
+
+_LAYOUTS = {1: "mono", 2: "stereo"}
 # A few milliseconds of work: small enough for the processor's cache, large enough that Python's share is small.
 FRAME = 16384
 
@@ -27,19 +29,19 @@ FRAME = 16384
 class FilterGraph:
     """A chain of FFmpeg filters, each written as on FFmpeg's command line (`"bass=g=3:f=100"`).
 
-    Raises:
-        InvalidInputError: More than two channels, whose order a waveform does not tell.
+    Args:
+        filters: The chain.
+        sample_rate: Hz, of what goes in.
+        layout: FFmpeg's name for the channels that go in.
+        sample_format: FFmpeg's name for the kind of samples that go in.
     """
 
-    def __init__(self, filters: Sequence[str], sample_rate: int, channels: int) -> None:
-        if channels not in LAYOUTS:
-            raise InvalidInputError(f"{channels} channels cannot be filtered: one or two can.", "Call .to_mono() first.")
-        self._layout = LAYOUTS[channels]
-        self._rate = sample_rate
+    def __init__(self, filters: Sequence[str], sample_rate: int, layout: str, sample_format: str = "fltp") -> None:
+        self._rate, self._layout = sample_rate, layout
         self._pushed = 0
         # A graph frees its filters when it goes, whoever still holds one.
         self._graph = av.filter.Graph()
-        self._source = self._graph.add_abuffer(sample_rate=sample_rate, format="fltp", layout=self._layout)
+        self._source = self._graph.add_abuffer(sample_rate=sample_rate, format=sample_format, layout=layout)
         node: FilterContext = self._source
         for text in filters:
             name, _, arguments = text.partition("=")
@@ -50,28 +52,47 @@ class FilterGraph:
         node.link_to(self._sink)
         self._graph.configure()
 
-    def push(self, samples: np.ndarray) -> Iterator[av.AudioFrame]:
+    def push(self, samples: np.ndarray) -> Iterator[AudioFrame]:
         """Put in `samples` (`[C, N]`, float32) and yield what comes out."""
         for start in range(0, samples.shape[1], FRAME):
             part = np.ascontiguousarray(samples[:, start : start + FRAME])
-            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._layout)
+            frame = AudioFrame.from_ndarray(part, format="fltp", layout=self._layout)
             frame.sample_rate = self._rate
-            frame.pts = self._pushed
-            self._pushed += part.shape[1]
-            self._source.push(frame)
-            yield from self._pull()
+            yield from self.push_frame(frame)
 
-    def finish(self) -> Iterator[av.AudioFrame]:
+    def push_frame(self, frame: AudioFrame) -> Iterator[AudioFrame]:
+        """Put in the frame that follows the last one and yield what comes out."""
+        frame.pts = self._pushed
+        self._pushed += frame.samples
+        self._source.push(frame)
+        yield from self._pull()
+
+    def finish(self) -> Iterator[AudioFrame]:
         """Say that nothing follows and yield what is left."""
         self._source.push(None)
         yield from self._pull()
 
-    def _pull(self) -> Iterator[av.AudioFrame]:
+    def _pull(self) -> Iterator[AudioFrame]:
         while True:
             try:
-                yield self._sink.pull()
+                frame = self._sink.pull()
             except (av.BlockingIOError, av.EOFError):
                 return
+            assert isinstance(frame, AudioFrame)  # noqa: S101  (for the type checker)
+            yield frame
+
+
+def layout_of(block: AudioData) -> str:
+    """Return FFmpeg's name for the channels of a block.
+
+    Raises:
+        InvalidInputError: More than two channels, whose order a waveform does not tell.
+    """
+    if block.num_channels not in _LAYOUTS:
+        raise InvalidInputError(
+            f"One or two channels were expected, not {block.num_channels}.", "Call .to_mono() first."
+        )
+    return _LAYOUTS[block.num_channels]
 
 
 def samples_of(block: AudioData) -> np.ndarray:
@@ -112,7 +133,7 @@ class Filtered:
         waiting: deque[AudioData] = deque()
         for block in self._blocks:
             if graph is None:
-                graph = FilterGraph(self._filters, block.sample_rate, block.num_channels)
+                graph = FilterGraph(self._filters, block.sample_rate, layout_of(block))
             waiting.append(block)
             ready.put(graph.push(samples_of(block)))
             while waiting and ready.length >= waiting[0].shape[-1]:
@@ -133,7 +154,7 @@ class _Queue:
         self._parts: list[np.ndarray] = []
         self.length = 0
 
-    def put(self, frames: Iterable[av.AudioFrame]) -> None:
+    def put(self, frames: Iterable[AudioFrame]) -> None:
         for frame in frames:
             samples = frame.to_ndarray()
             kept = samples[:, self._skip :]

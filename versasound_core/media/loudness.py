@@ -11,7 +11,7 @@ import soxr
 
 from versasound_core.containers import AudioData
 
-from .filters import FRAME, FilterGraph, samples_of
+from .filters import FRAME, FilterGraph, layout_of, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +61,7 @@ def measure(sound: AudioData | Iterable[AudioData]) -> Loudness:
     peaks: _PeakMeter | None = None
     for block in [sound] if isinstance(sound, AudioData) else sound:
         if loudness is None or peaks is None:
-            loudness = _LoudnessMeter(block.sample_rate, block.num_channels)
+            loudness = _LoudnessMeter(block)
             peaks = _PeakMeter(block.sample_rate, block.num_channels)
         samples = samples_of(block)
         loudness.add(samples)
@@ -75,15 +75,15 @@ def integrated_lufs(blocks: Iterable[AudioData]) -> float:
     """Measure the loudness alone, as `measure` does, in less than half of its time."""
     meter: _LoudnessMeter | None = None
     for block in blocks:
-        meter = meter or _LoudnessMeter(block.sample_rate, block.num_channels)
+        meter = meter or _LoudnessMeter(block)
         meter.add(samples_of(block))
     return meter.result() if meter else -math.inf
 
 
 class _LoudnessMeter:
-    def __init__(self, sample_rate: int, channels: int) -> None:
-        self._graph = FilterGraph(["ebur128=metadata=1"], sample_rate, channels)
-        self._rate, self._channels, self._length = sample_rate, channels, 0
+    def __init__(self, first: AudioData) -> None:
+        self._graph = FilterGraph(["ebur128=metadata=1"], first.sample_rate, layout_of(first))
+        self._rate, self._channels, self._length = first.sample_rate, first.num_channels, 0
         self._told: dict[str, str] = {}
 
     def add(self, samples: np.ndarray) -> None:
@@ -130,7 +130,8 @@ class _PeakMeter:
         if not on_samples.any():
             return on_samples
         between = np.pad(between, (0, max(0, len(on_samples) - len(between))))
-        return np.maximum(on_samples, between[: len(on_samples)])
+        higher: np.ndarray = np.maximum(on_samples, between[: len(on_samples)])
+        return higher
 
 
 class _HopPeaks:

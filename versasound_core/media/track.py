@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING
 
 import av
-import av.filter
 import numpy as np
 import soxr
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.error import FFmpegError
 
 from versasound_core.errors import MediaError
 
-from .filters import FRAME
+from .filters import FRAME, FilterGraph
 from .probe import MAX_PIXELS, open_media, open_picture, stamp
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
-    from av.filter.context import FilterContext
 
 # Containers round time stamps (Matroska to 1 ms); a lost packet leaves a gap of 20 ms or more.
 _JITTER_S = 0.015
@@ -45,7 +45,7 @@ class SoundTrack:
     def __init__(self, path: Path, start_s: float, end_s: float | None) -> None:
         self._path = path
         self._start_s = start_s
-        self._length_s = math.inf if end_s is None else end_s - start_s
+        self._end_s = end_s
         with open_media(path) as file:
             stream = file.streams.best("audio")
             if not isinstance(stream, AudioStream):
@@ -80,7 +80,7 @@ class SoundTrack:
     def _placed(self, tell: Callable[[str], None]) -> Iterator[np.ndarray]:
         """Yield the track's samples from `start_s` to `end_s`, with silence where it has none."""
         rate = self.sample_rate
-        end = math.inf if math.isinf(self._length_s) else round(self._length_s * rate)
+        end = sys.maxsize if self._end_s is None else round((self._end_s - self._start_s) * rate)
         origin = _first_picture_s(self._path)
         written, due = 0, None
         with open_media(self._path) as file:
@@ -103,7 +103,7 @@ class SoundTrack:
                 if written >= end:
                     break
         if origin is None or due is None:
-            raise MediaError(f"Nothing of the sound of {self._path} can be decoded.", "Check whether a player plays it.")
+            raise MediaError(f"The sound of {self._path} cannot be decoded.", "Check whether a player plays it.")
         if frames.damaged:
             tell(f"{self._path.name}: {frames.damaged} damaged pieces of its sound were replaced by silence.")
 
@@ -115,8 +115,8 @@ class _Frames:
         self._file = file
         self._rate = sample_rate
         self._layout = ""
-        self._format: tuple[str, str, int] | None = None
-        self._nodes: tuple[FilterContext, FilterContext] | None = None
+        self._came = ("", "", 0)
+        self._converter: FilterGraph | None = None
         self._latest_s = math.inf
         if file.duration is not None:
             self._latest_s = ((file.start_time or 0) + file.duration) / av.time_base + _PAST_END_S
@@ -131,7 +131,7 @@ class _Frames:
                 samples = np.where(np.isfinite(samples), samples, np.float32(0))
             yield time_s, np.ascontiguousarray(samples.T)
 
-    def _decoded(self) -> Iterator[av.AudioFrame]:
+    def _decoded(self) -> Iterator[AudioFrame]:
         try:
             for packet in self._file.demux(self._file.streams.best("audio")):
                 try:
@@ -139,41 +139,25 @@ class _Frames:
                 except FFmpegError:
                     self.damaged += 1
                 else:
-                    yield from frames
+                    yield from (frame for frame in frames if isinstance(frame, AudioFrame))
         except FFmpegError:
             # The file breaks off; what came before is good.
             self.damaged += 1
 
-    def _converted(self, frame: av.AudioFrame) -> np.ndarray:
+    def _converted(self, frame: AudioFrame) -> np.ndarray:
         """Return the frame's samples as float `[C, N]`, C = 1 or 2, at the track's rate."""
         came = (frame.format.name, frame.layout.name, frame.sample_rate)
         self._layout = self._layout or ("mono" if frame.layout.nb_channels == 1 else "stereo")
         if came == ("fltp", self._layout, self._rate):
             return frame.to_ndarray()
-        if came != self._format or self._nodes is None:
-            self._format, self._nodes = came, self._converter(*came)
-        source, sink = self._nodes
-        frame.pts = None
-        source.push(frame)
-        parts = []
-        while True:
-            try:
-                parts.append(sink.pull().to_ndarray())
-            except (av.BlockingIOError, av.EOFError):
-                channels = 1 if self._layout == "mono" else 2
-                return np.concatenate([np.zeros((channels, 0), np.float32), *parts], axis=1)
-
-    def _converter(self, sample_format: str, layout: str, rate: int) -> tuple[FilterContext, FilterContext]:
-        graph = av.filter.Graph()
-        source = graph.add_abuffer(sample_rate=rate, format=sample_format, layout=layout)
-        # The greatest sum of a row of the matrix is 1: nothing that fits in six channels clips in two.
-        wanted = f"out_sample_rate={self._rate}:out_sample_fmt=fltp:out_chlayout={self._layout}:rematrix_maxval=1"
-        convert, sink = graph.add("aresample", wanted), graph.add("abuffersink")
-        source.link_to(convert)
-        convert.link_to(sink)
-        graph.configure()
-        self._graph = graph
-        return source, sink
+        if came != self._came or self._converter is None:
+            self._came = came
+            # The greatest sum of a row of the matrix is 1: nothing that fits in six channels clips in two.
+            wanted = f"out_sample_rate={self._rate}:out_sample_fmt=fltp:out_chlayout={self._layout}:rematrix_maxval=1"
+            self._converter = FilterGraph([f"aresample={wanted}"], frame.sample_rate, came[1], came[0])
+        parts = [converted.to_ndarray() for converted in self._converter.push_frame(frame)]
+        nothing = np.zeros((1 if self._layout == "mono" else 2, 0), np.float32)
+        return np.concatenate([nothing, *parts], axis=1)
 
 
 def _first_picture_s(path: Path) -> float | None:

@@ -71,4 +71,5 @@ def limited_gain(peaks: np.ndarray, gain_db: float, ceiling_db: float, sample_ra
     falling = np.minimum.accumulate((rising + _ATTACK_DB_PER_S * hop)[::-1])[::-1] - _ATTACK_DB_PER_S * hop
     # Both ends of a hop are within what the hop allows, and so is the line between them.
     borders = np.minimum(np.append(falling, falling[-1]), np.insert(falling, 0, falling[0]))
-    return 10 ** (borders / 20)
+    gain: np.ndarray = 10 ** (borders / 20)
+    return gain

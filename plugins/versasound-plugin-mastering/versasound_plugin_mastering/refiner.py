@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import attrs
-import numpy as np
 import torch
 
 from versasound_core.media.blocks import BlockReader, ItemBlocks, again, item_by_item, joined, noted
@@ -17,6 +16,8 @@ from .limiter import MARGIN_DB, Gained, limited_gain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    import numpy as np
 
     from versasound_core.containers import AudioData
     from versasound_core.context import RunContext
@@ -30,6 +31,8 @@ _MOST_DENOISE_DB = 24.0
 _LEAST_NOISE_DISTANCE_DB = 20.0
 # FFmpeg's `afftdn` takes no lower noise floor; what lies under it is inaudible.
 _LOWEST_NOISE_DB = -80.0
+# It takes off all that it is asked to only from noise that lies this far below the floor that it is told.
+_NOISE_MARGIN_DB = 6.0
 # More limiting than this turns strikes into mush.
 _MOST_LIMITING_DB = 15.0
 _TOLERANCE_LU = 0.2
@@ -38,7 +41,7 @@ _TRIES = 5
 # The share of the work that is measuring.
 _PLANNING = 0.8
 # How many 50 ms stretches are looked at together.
-_NOISE_STRETCHES = 200
+_NOISE_STRETCHES = 20
 
 
 @attrs.frozen
@@ -68,7 +71,7 @@ class MasteringRefiner:
         compression_ratio: dB out per dB in above the sound's own loudness; 1 is no compression.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the options of the card)
         self,
         *,
         normalize: bool,
@@ -147,7 +150,8 @@ class MasteringRefiner:
         to_work_level = _WORK_LUFS - lufs
         filters, latency = [], 0
         if self.denoise_strength > 0:
-            noise = min(_noise_db(blocks, rate) + to_work_level, _WORK_LUFS - _LEAST_NOISE_DISTANCE_DB)
+            noise = _noise_db(blocks, rate) + to_work_level + _NOISE_MARGIN_DB
+            noise = min(noise, _WORK_LUFS - _LEAST_NOISE_DISTANCE_DB)
             if noise > _LOWEST_NOISE_DB:
                 filters.append(f"afftdn=noise_reduction={_MOST_DENOISE_DB * self.denoise_strength}:noise_floor={noise}")
                 # Its frames are an 80th of a second long, and it holds two of them back.
@@ -217,7 +221,7 @@ def _noise_db(blocks: Iterable[AudioData], rate: int) -> float:
     width = max(1, rate // 20)
     while (samples := reader.take(_NOISE_STRETCHES * width)) is not None:
         whole = samples[0, :, : samples.shape[-1] // width * width].double()
-        powers.append(whole.unflatten(-1, (-1, width)).square().mean(dim=(0, 2)))
+        powers.append(whole.reshape(len(whole), -1, width).square().mean(dim=(0, 2)))
     power = torch.cat(powers)
     power = power[power > 0]
     return 10 * math.log10(power.quantile(0.1)) if len(power) else -math.inf
