@@ -75,3 +75,10 @@ class Cancelled(VersaSoundError):  # noqa: N818  (the published name)
     """The user asked to stop; nothing was written."""
 
     exit_code = 130
+
+
+def in_words(error: BaseException) -> str:
+    """Say on one line what went wrong in somebody else's code."""
+    if isinstance(error, VersaSoundError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from .errors import in_words
 from .log import get_logger
 from .switches import is_disabled, is_strict
 
@@ -115,5 +116,5 @@ class Hooks:
             raise error
         if who not in self._reported:  # an observer of progress would say it a hundred times
             self._reported.add(who)
-            self.failures.append(f"{who}: {type(error).__name__}: {error}")
+            self.failures.append(f"{who}: {in_words(error)}")
             _log.warning("%s", self.failures[-1])

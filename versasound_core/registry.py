@@ -26,6 +26,7 @@ from .errors import (
     PluginError,
     UnknownBackendError,
     VersaSoundError,
+    in_words,
 )
 from .hooks import PLUGIN_FAILURES, Hooks
 from .switches import canonical, is_disabled, is_strict
@@ -208,7 +209,7 @@ class Registry:
         except PLUGIN_FAILURES as error:
             if is_strict():
                 raise
-            raise BrokenPluginError(f"{backend} failed when it was made: {_words(error)}") from error
+            raise BrokenPluginError(f"{backend} failed when it was made: {in_words(error)}") from error
 
     def _import(self, backend: Backend) -> Callable[..., Any]:
         try:
@@ -216,7 +217,7 @@ class Registry:
             if not callable(factory):
                 raise TypeError(f"{backend.target} is {factory!r}, which makes no backend")
         except PLUGIN_FAILURES as error:
-            backend.state, backend.reason, backend._error = State.BROKEN, _words(error), error
+            backend.state, backend.reason, backend._error = State.BROKEN, in_words(error), error
             if is_strict():
                 raise
             raise _refusal(backend) from error
@@ -253,7 +254,7 @@ def _examine(backend: Backend) -> None:
     try:
         api, backend.card = read_card(_card_of(backend.target), backend.role, backend.bare_name)
     except PLUGIN_FAILURES as error:
-        backend.state, backend.reason, backend._error = State.BROKEN, _words(error), error
+        backend.state, backend.reason, backend._error = State.BROKEN, in_words(error), error
         if is_strict():
             raise _refusal(backend) from error
         return
@@ -306,15 +307,9 @@ def _refusal(backend: Backend) -> PluginError:
     if backend.state is State.INCOMPATIBLE:
         return IncompatiblePluginError(f"{backend} cannot be used: {backend.reason}")
     return BrokenPluginError(
-        f"{backend} is broken: {backend.reason}",
+        f"{backend} is broken: {backend.reason.removesuffix('.')}.",
         f"pip install --force-reinstall {backend.distribution} may mend it, pip uninstall removes it.",
     )
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, VersaSoundError):
-        return str(error)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 default_registry = Registry()

@@ -36,6 +36,7 @@ class TestInstalledObservers:
         }.items():
             assert len([line for line in failures if owner in line and words in line]) == 1, owner
         assert len(failures) == 4
+        assert not [line for line in failures if "\n" in line]
 
     def test_those_after_one_that_raises_are_still_told_what_they_asked_for(self, ask, site):
         told, loaded, misspelt, failures = ask(

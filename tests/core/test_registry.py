@@ -158,7 +158,7 @@ class TestUsing:
         assert state == ("incompatible" if error.startswith("Incompatible") else "broken")
         for word in [name, "versasound-test-", *words]:
             assert word in first["text"]
-        assert ("pip install --force-reinstall versasound-test-" in first["text"]) == (state == "broken")
+        assert (". pip install --force-reinstall versasound-test-" in first["text"]) == (state == "broken")
 
     def test_a_constructor_that_fails_is_named_and_the_backend_stays(self, ask, everything):
         answer, state = ask(TRY + "answer = [attempt('generator', 'no-constructor'), attempt.state]", everything)
