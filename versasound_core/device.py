@@ -7,13 +7,15 @@ import gc
 import os
 import platform
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypedDict
 
 from .errors import DeviceError, InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
 MIB = 2**20
@@ -137,3 +139,16 @@ def _ram() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return 0
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread meanwhile: work on small tensors beside a decoder is far slower on several."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

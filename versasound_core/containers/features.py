@@ -103,6 +103,7 @@ class VisualFeatures:
         metadata: Which backbone, `fps` (feature vectors per second), and so on.
         events: When something strikes or moves.
         labels: Per item, `(words, score)`, best first: what it is.
+        whole: The features of the whole clip, where these are a window of them.
 
     Raises:
         InvalidInputError: If the rank, the type or a value is wrong.
@@ -112,6 +113,7 @@ class VisualFeatures:
     metadata: dict[str, Any] = attrs.field(default=None, converter=as_dict)
     events: EventTrack | None = None
     labels: list[list[tuple[str, float]]] | None = None
+    whole: VisualFeatures | None = None
 
     def __attrs_post_init__(self) -> None:
         float_tensor(self.features, "features", "B, T, D")
@@ -173,6 +175,7 @@ class VisualFeatures:
             self,
             features=self.features[:, _span(start_s, end_s, self.fps)],
             events=None if self.events is None else self.events.window(start_s, end_s),
+            whole=self.whole or self,
         )
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .detector import ANALYSIS_HEIGHT, EventDetector, detect_events, join_tracks
+from .detector import EventDetector, analysis_size, detect_events, join_tracks
 
-__all__ = ["ANALYSIS_HEIGHT", "EventDetector", "detect_events", "join_tracks"]
+__all__ = ["EventDetector", "analysis_size", "detect_events", "join_tracks"]

@@ -9,14 +9,15 @@ import torch
 from torch.nn import functional as nn
 
 from versasound_core.containers.features import EventTrack
+from versasound_core.device import one_thread
 
-from .motion import velocity_changes
+from .motion import max_around, velocity_changes
 
 if TYPE_CHECKING:
     from versasound_core.containers import VideoClip
     from versasound_core.context import RunContext
 
-ANALYSIS_HEIGHT = 48  # rows of the pictures that the detector wants
+_HEIGHT = 48  # rows of the pictures looked at
 RATE_HZ = 100.0
 
 _CELL = 4  # pixels a side
@@ -26,6 +27,7 @@ _SHORTEST_STEP_S = 0.0275  # faster clips are thinned: a strike is no shorter, a
 _LONGEST_STEP_S = 0.1
 _SAME = 3.0  # grey levels below which two pictures are one, shown twice
 _THRESHOLD = 0.2  # picture heights per second
+_STANDS_OUT = 2.0  # times the clip's median cue
 _LOUD = 1.0  # likewise: the least change of velocity that may be called strong
 _APART_S = 0.045  # strikes nearer than this are one
 
@@ -51,7 +53,7 @@ class EventDetector:
         """Take the next pictures.
 
         Args:
-            luma: `[n, H, W]` uint8, `ANALYSIS_HEIGHT` rows.
+            luma: `[n, H, W]` uint8, of `analysis_size`.
             times_s: `[n]`, their presentation times.
         """
         for picture, time_s in zip(luma, times_s.tolist(), strict=True):
@@ -71,7 +73,10 @@ class EventDetector:
         """Return the events of everything pushed, as the track of one item, `duration_s` long."""
         self._measure()
         self._judge(last=True)
-        peaks = [peak for peak in sorted(self._peaks, reverse=True) if 0 <= peak[1] < duration_s]
+        # Water, leaves and crowds change their velocity all the time; a strike must stand out from what is usual here.
+        usual = torch.tensor([strength for _, strength in self._envelope] or [0.0]).median().item()
+        least = max(_THRESHOLD, _STANDS_OUT * usual)
+        peaks = [peak for peak in sorted(self._peaks, reverse=True) if peak[0] > least and 0 <= peak[1] < duration_s]
         kept: list[tuple[float, float, float]] = []
         for peak in peaks:
             if all(abs(peak[1] - other[1]) >= _APART_S for other in kept):
@@ -110,7 +115,8 @@ class EventDetector:
             return
         cue = torch.stack(self._cues)
         calm = (cue - _background(cue)).clamp_min(0)
-        peak = nn.max_pool3d(calm[None, None], (5, 5, 5), 1, 2)[0, 0]
+        near = max_around(calm)
+        peak = torch.stack([near[max(k - 2, 0) : k + 3].amax(0) for k in range(len(near))])
         hits = torch.nonzero((calm >= peak) & (calm > _THRESHOLD)).tolist()
         for frame, row, column in hits:
             if self._judged <= frame < end:
@@ -154,12 +160,17 @@ def _stops(residual: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 
 def _background(cue: torch.Tensor) -> torch.Tensor:
     """The mean cue near each cell, three to five frames away."""
-    near = nn.max_pool2d(cue[:, None], 5, 1, 2)[:, 0]
+    near = max_around(cue)
     total = torch.zeros_like(cue)
     for step in range(3, _AROUND + 1):
         total[step:] += near[:-step]
         total[:-step] += near[step:]
     return total / 6
+
+
+def analysis_size(clip: VideoClip) -> tuple[int, int]:
+    """Height and width in pixels, multiples of 4, of the small pictures that the detector takes of a clip."""
+    return _HEIGHT, min(max(4 * round(_HEIGHT / 4 * clip.width / clip.height), 16), 4 * _HEIGHT)
 
 
 def detect_events(clip: VideoClip, ctx: RunContext) -> EventTrack:
@@ -170,13 +181,11 @@ def detect_events(clip: VideoClip, ctx: RunContext) -> EventTrack:
         Cancelled: If the user asked to stop.
     """
     detectors = [EventDetector() for _ in range(clip.batch_size)]
-    width = max(16, round(ANALYSIS_HEIGHT * clip.width / clip.height))
-    end_s = 0.0
-    for chunk in clip.frames(size=(ANALYSIS_HEIGHT, width), format="luma"):
-        for detector, pictures in zip(detectors, chunk.images, strict=True):
-            detector.push(pictures[:, 0], chunk.times_s)
-        end_s = float(chunk.times_s[-1])
-        ctx.report(end_s / max(clip.duration_s, 1e-9), "looking for events")
+    with one_thread():
+        for chunk in clip.frames(size=analysis_size(clip), format="luma", draft=True):
+            for detector, pictures in zip(detectors, chunk.images, strict=True):
+                detector.push(pictures[:, 0], chunk.times_s)
+            ctx.report(float(chunk.times_s[-1]) / clip.duration_s, "looking for events")
     return join_tracks([detector.finish(clip.duration_s) for detector in detectors])
 
 

@@ -13,7 +13,7 @@ from .noise import rng_for
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from versasound_core.containers import GenerationRequest, VisualFeatures
+    from versasound_core.containers import EventTrack, GenerationRequest, VisualFeatures
     from versasound_core.vocabulary import Sound
 
 _SMOOTH_S = 0.3
@@ -40,8 +40,8 @@ class Scene:
         seed: Of the item.
         sample_rate: Hz.
         start: Sample of the clip at which the request begins.
-        onsets_per_s: How often something strikes; None if nobody looked.
-        mean_motion: 0..1.
+        onsets_per_s: How often something strikes, over the whole clip; None if nobody looked.
+        mean_motion: 0..1, over the whole clip, so that all segments of a long one choose alike.
     """
 
     def __init__(self, features: VisualFeatures | None, item: int, request: GenerationRequest) -> None:
@@ -52,15 +52,14 @@ class Scene:
         self._duration_s = request.duration_s
         track = None if features is None else features.events
         self._onsets = None if track is None else list(zip(track.onsets[item], track.positions[item], strict=True))
-        self.onsets_per_s = None if self._onsets is None else len(self._onsets) / request.duration_s
         self._motion: NDArray[np.float64] | None = None
         if track is not None and track.envelope.shape[1]:
-            envelope = np.minimum(1.0, track.envelope[item].cpu().numpy().astype(np.float64))
-            width = min(max(1, round(_SMOOTH_S * track.rate_hz)), envelope.size)
-            around = np.convolve(np.ones_like(envelope), np.ones(width), "same")
-            self._motion = np.convolve(envelope, np.ones(width), "same") / around
-            self._motion_times = request.start_s + np.arange(envelope.size) / track.rate_hz
-        self.mean_motion = 0.0 if self._motion is None else float(self._motion.mean())
+            self._motion = _smoothed(track, item)
+            self._motion_times = request.start_s + np.arange(self._motion.size) / track.rate_hz
+        whole = track if features is None or features.whole is None else features.whole.events
+        looked = whole is not None and whole.envelope.shape[1] > 0
+        self.onsets_per_s = len(whole.onsets[item]) / whole.duration_s if looked else None
+        self.mean_motion = float(_smoothed(whole, item).mean()) if looked else 0.0
 
     @property
     def blocks(self) -> int:
@@ -102,6 +101,13 @@ class Scene:
             if time_s < self._end_s:
                 events.append(self._event(time_s, rng.uniform(0.6, 0.85), 0.0))
         return events
+
+
+def _smoothed(track: EventTrack, item: int) -> NDArray[np.float64]:
+    envelope = np.minimum(1.0, track.envelope[item].cpu().numpy().astype(np.float64))
+    width = min(max(1, round(_SMOOTH_S * track.rate_hz)), envelope.size)
+    around = np.convolve(np.ones_like(envelope), np.ones(width), "same")
+    return np.convolve(envelope, np.ones(width), "same") / around
 
 
 def _sample(time_s: float, sample_rate: int) -> int:

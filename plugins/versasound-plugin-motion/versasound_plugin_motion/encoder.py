@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as nn
 
 from versasound_core.containers import VisualFeatures
-from versasound_core.events import ANALYSIS_HEIGHT, EventDetector, join_tracks
+from versasound_core.device import one_thread
+from versasound_core.events import EventDetector, analysis_size, join_tracks
 
 if TYPE_CHECKING:
     from versasound_core.containers import VideoClip
@@ -38,26 +38,27 @@ class MotionEncoder:
             Cancelled: If the user asked to stop.
         """
         detectors = [EventDetector() for _ in range(clip.batch_size)]
-        width = max(16, round(ANALYSIS_HEIGHT * clip.width / clip.height))
         bins = _Bins(clip.batch_size, max(1, round(clip.duration_s * self.fps)), self.fps)
         last = None
-        for chunk in clip.frames(size=(ANALYSIS_HEIGHT, width), format="yuv", draft=True):
-            luma = chunk.images[:, :, 0]
-            for detector, pictures in zip(detectors, luma, strict=True):
-                detector.push(pictures, chunk.times_s)
-            before = torch.cat([luma[:, :1] if last is None else last, luma[:, :-1]], 1)
-            change = (luma.short() - before.short()).abs()[:, :, None]
-            cells = nn.adaptive_avg_pool2d(
-                torch.cat([chunk.images.float(), change.float()], 2).flatten(0, 1) / 255, (_GRID, _GRID)
-            )
-            bins.add(cells.unflatten(0, luma.shape[:2]).flatten(2), chunk.times_s)
-            last = luma[:, -1:]
-            ctx.report(float(chunk.times_s[-1]) / max(clip.duration_s, 1e-9), "looking at the clip")
-        return VisualFeatures(
-            bins.means(),
-            metadata={"backbone": "motion", "fps": self.fps},
-            events=join_tracks([detector.finish(clip.duration_s) for detector in detectors]),
-        )
+        with one_thread():
+            for chunk in clip.frames(size=analysis_size(clip), format="yuv", draft=True):
+                luma = chunk.images[:, :, 0]
+                for detector, pictures in zip(detectors, luma, strict=True):
+                    detector.push(pictures, chunk.times_s)
+                before = torch.cat([luma[:, :1] if last is None else last, luma[:, :-1]], 1)
+                change = torch.maximum(luma, before) - torch.minimum(luma, before)
+                bins.add(_cells(torch.cat([chunk.images, change[:, :, None]], 2)), chunk.times_s)
+                last = luma[:, -1:]
+                ctx.report(float(chunk.times_s[-1]) / clip.duration_s, "looking at the clip")
+            events = join_tracks([detector.finish(clip.duration_s) for detector in detectors])
+        return VisualFeatures(bins.means(), metadata={"backbone": "motion", "fps": self.fps}, events=events)
+
+
+def _cells(images: torch.Tensor) -> torch.Tensor:
+    """Mean over each cell of uint8 `[B, n, 4, H, W]`, `[B, n, 64]` in 0..1."""
+    batch, count, channels, height, width = images.shape
+    grid = images.reshape(batch, count, channels, _GRID, height // _GRID, _GRID, width // _GRID)
+    return grid.sum((4, 6), dtype=torch.int32).flatten(2) / (255 * height * width / _GRID**2)
 
 
 class _Bins:
