@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from .errors import VersaSoundError as VersaSoundError
     from .hooks import hookimpl as hookimpl
     from .log import get_logger as get_logger
-    from .pipeline import Recipe as Recipe
+    from .pipeline import Pipeline as Pipeline
     from .pipeline import add_sound as add_sound
+    from .recipe import Recipe as Recipe
 
 _HOMES = {
     "Alignment": "containers",
@@ -33,7 +34,8 @@ _HOMES = {
     "DeviceManager": "device",
     "EventTrack": "containers",
     "GenerationRequest": "containers",
-    "Recipe": "pipeline",
+    "Pipeline": "pipeline",
+    "Recipe": "recipe",
     "RunContext": "context",
     "VersaSoundError": "errors",
     "VideoClip": "containers",

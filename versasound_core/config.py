@@ -259,13 +259,19 @@ class Config(Section):
 
     def backend(self, role: Role) -> tuple[str, dict[str, Any]]:
         """Return the name and the options of the backend chosen for a role."""
-        section, key = {
-            "encoder": (self.visual_encoder, "backbone"),
-            "generator": (self.audio_generator, "default_model"),
-            "aligner": (self.temporal_aligner, "sync_method"),
-            "refiner": (self.audio_refiner, "backend"),
-        }[role]
-        return section[key], section["options"]
+        section = self.section(role)
+        keys = {"encoder": "backbone", "generator": "default_model", "aligner": "sync_method", "refiner": "backend"}
+        return section[keys[role]], section["options"]
+
+    def section(self, role: Role) -> Section:
+        """Return the section that speaks of a role."""
+        sections: dict[Role, Section] = {
+            "encoder": self.visual_encoder,
+            "generator": self.audio_generator,
+            "aligner": self.temporal_aligner,
+            "refiner": self.audio_refiner,
+        }
+        return sections[role]
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:

@@ -1,0 +1,122 @@
+"""Features on disk, so that the same clip with another prompt is not looked at again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .errors import InvalidInputError, MediaError
+from .log import get_logger
+
+if TYPE_CHECKING:
+    from .containers import VisualFeatures
+
+LIMIT_BYTES = 2 * 10**9
+_log = get_logger(__name__)
+
+
+def default_cache_dir() -> Path:
+    """Return the folder named in `VERSASOUND_CACHE`, or the system's usual place for caches."""
+    if named := os.environ.get("VERSASOUND_CACHE"):
+        return Path(named)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("versasound", appauthor=False)
+
+
+@attrs.frozen
+class FeatureCache:
+    """A folder of features, one safetensors file each; the longest unused go when it grows past its limit.
+
+    Args:
+        folder: Where the files are.
+        limit_bytes: How large they may be together.
+    """
+
+    folder: Path
+    limit_bytes: int = LIMIT_BYTES
+
+    @staticmethod
+    def key(content: str, encoder: str, version: str, options: dict[str, Any]) -> str:
+        """Name features by what they depend on: the clip's content, the encoder, its version and its options."""
+        parts = json.dumps([content, encoder, version, sorted(options.items())], default=str)
+        return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+    def load(self, key: str) -> VisualFeatures | None:
+        """Return the features stored under `key`, or None. A file that cannot be read is as good as none."""
+        from safetensors import SafetensorError, safe_open
+
+        from .containers import EventTrack, VisualFeatures
+
+        path = self._path(key)
+        try:
+            with safe_open(path, "pt") as file:
+                told = json.loads(file.metadata()["versasound"])
+                events = told.pop("events")
+                if events is not None:
+                    onsets = [[(time_s, strength) for time_s, strength in item] for item in events["onsets"]]
+                    events = EventTrack(file.get_tensor("envelope"), events["rate_hz"], onsets, events["positions"])
+                if told["labels"] is not None:
+                    told["labels"] = [[(words, score) for words, score in item] for item in told["labels"]]
+                features = VisualFeatures(file.get_tensor("features"), events=events, **told)
+            path.touch()  # used just now
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError, InvalidInputError, KeyError, TypeError, ValueError) as error:
+            _log.warning("cached features %s cannot be used: %s", path, error)
+            return None
+        return features
+
+    def store(self, key: str, features: VisualFeatures) -> None:
+        """Keep features under `key`. What cannot be kept (no room, no right, odd metadata) is not, and logged."""
+        from safetensors.torch import save_file
+
+        from .media.atomic import written_whole
+
+        events = features.events
+        told = {
+            "metadata": features.metadata,
+            "labels": features.labels,
+            "events": events
+            and {"rate_hz": events.rate_hz, "onsets": events.onsets, "positions": events.positions},
+        }
+        tensors = {"features": features.features} | ({"envelope": events.envelope} if events else {})
+        try:
+            text = json.dumps(told)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with written_whole(self._path(key)) as temporary:
+                save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary, {"versasound": text})
+        except (OSError, MediaError, TypeError, ValueError) as error:
+            _log.warning("the features cannot be cached in %s: %s", self.folder, error)
+            return
+        self._trim()
+
+    def size_bytes(self) -> int:
+        """How large the files are together."""
+        return sum(size for _, size, _ in self._files())
+
+    def _trim(self) -> None:
+        files = sorted(self._files(), reverse=True)
+        total = 0
+        for _, size, path in files:
+            total += size
+            if total > self.limit_bytes:
+                path.unlink(missing_ok=True)
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        found = []
+        for path in self.folder.glob("*.safetensors"):
+            try:
+                status = path.stat()
+            except OSError:  # another run took it away
+                continue
+            found.append((status.st_mtime, status.st_size, path))
+        return found
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"

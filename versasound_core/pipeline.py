@@ -1,0 +1,299 @@
+"""Encode, generate, align, refine, write: the one way from a silent clip to a clip with sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from .containers import AudioData, GenerationRequest, VideoClip
+from .context import RunContext
+from .contracts import BlockRefiner
+from .device import resolve_device
+from .errors import BrokenPluginError, VersaSoundError
+from .recipe import Recipe
+from .registry import Registry, default_registry
+from .segments import Segment, joined_segments, segments
+
+if TYPE_CHECKING:
+    import os
+
+    from .cache import FeatureCache
+    from .cards import Role
+    from .containers import VisualFeatures
+    from .contracts import Aligner, Encoder, Generator, Refiner
+
+# Shares of the progress: looking, making, mastering and writing.
+_LOOKED, _MADE = 0.5, 0.75
+_SOUND_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Result:
+    """What a run made.
+
+    Args:
+        path: The file.
+        seed: What it was made with.
+        duration_s: Its length.
+        features: What the encoder saw.
+        notes: Sentences for the user: what was understood, what was chosen.
+        metadata: What the generator says of the sound.
+    """
+
+    path: Path
+    seed: int
+    duration_s: float
+    features: VisualFeatures
+    notes: list[str]
+    metadata: dict[str, Any]
+
+
+class Pipeline:
+    """A recipe with its backends, which stay loaded from clip to clip.
+
+    Args:
+        recipe: What to do.
+        ctx: Progress, cancellation and the cache folder; device and precision come from the recipe.
+        registry: Where the backends are found.
+
+    Raises:
+        PluginError: If a backend cannot be used.
+        InvalidInputError: If an option is wrong.
+        DeviceError: If the device is not there.
+    """
+
+    def __init__(self, recipe: Recipe, ctx: RunContext | None = None, registry: Registry = default_registry) -> None:
+        self.recipe, self.registry = recipe, registry
+        registry.hooks.load(registry)
+        device = str(resolve_device(recipe.device))
+        self.ctx = attrs.evolve(ctx or RunContext(), device=device, precision=recipe.precision)
+        self.ctx = attrs.evolve(self.ctx, progress=self._progress)
+        self._told = ctx.progress if ctx else None
+        self._encoder = cast("Encoder", self._backend("encoder", recipe.encoder))
+        self._generator = cast("Generator", self._backend("generator", recipe.generator))
+        self._aligner = cast("Aligner | None", self._backend("aligner", recipe.aligner))
+        self._refiner = cast("Refiner | None", self._backend("refiner", recipe.refiner))
+
+    def add_sound(
+        self, source: str | os.PathLike[str] | VideoClip, output: str | os.PathLike[str], *, seed: int | None = None
+    ) -> Result:
+        """Make sound for one clip and write it, whole or not at all.
+
+        Args:
+            source: A video file, or a clip (in memory: for a sound file only).
+            output: `.mp4`, `.m4v`, `.mov`, `.mkv` or `.webm` for the clip with sound; `.wav`, `.flac`, `.ogg`, `.mp3`
+                or `.m4a` for the sound alone.
+            seed: In place of the recipe's.
+
+        Raises:
+            MediaError: If the clip cannot be read or the output cannot be written.
+            InvalidInputError: If the output is of a kind that cannot hold the picture, or is the clip itself.
+            PluginError: If a backend fails.
+            Cancelled: If the user asked to stop.
+        """
+        recipe = self.recipe if seed is None else attrs.evolve(self.recipe, seed=seed)
+        hooks, result = self.registry.hooks, None
+        try:
+            clip = source if isinstance(source, VideoClip) else VideoClip.open(source)
+            hooks.call("versasound_run_started", clip=clip, recipe=recipe)
+            result = self._add_sound(clip, Path(output), recipe)
+        except BaseException as error:
+            hooks.call("versasound_run_finished", result=None, error=error)
+            raise
+        hooks.call("versasound_run_finished", result=result, error=None)
+        return result
+
+    def encode(self, clip: VideoClip) -> VisualFeatures:
+        """Look at a clip, or read from the cache what was seen before; events are filled in if the encoder has none."""
+        ctx = self.ctx.part(0, _LOOKED)
+        cache, key = self._cache(clip)
+        features = cache.load(key) if cache else None
+        if features is None:
+            with _blame(self, "encoder", self.recipe.encoder):
+                features = self._encoder.encode(clip, ctx)
+            if features.events is None:
+                from .events import detect_events
+
+                features = attrs.evolve(features, events=detect_events(clip, ctx))
+            if cache:
+                cache.store(key, features)
+        ctx.report(1.0, "looked at the clip")
+        return features
+
+    def sound(self, clip: VideoClip, features: VisualFeatures, *, seed: int | None = None) -> AudioData:
+        """Make the finished sound `[B, C, T]` of a clip in memory, as long as the picture."""
+        from .media.blocks import joined
+
+        recipe = self.recipe if seed is None else attrs.evolve(self.recipe, seed=seed)
+        with _Making(self, clip, features, recipe) as making:
+            return joined(making.finished(self.ctx.part(_MADE, 1)))
+
+    def _add_sound(self, clip: VideoClip, output: Path, recipe: Recipe) -> Result:
+        from .media.audio import save_audio
+        from .media.mux import check_target, mux
+
+        alone = output.suffix.lower() in _SOUND_SUFFIXES
+        if not alone:
+            check_target(clip, output)
+        features = self.encode(clip)
+        with _Making(self, clip, features, recipe) as making:
+            refined = making.finished(self.ctx.part(_MADE, 1))
+            if alone:
+                from .media.blocks import joined
+
+                save_audio(joined(refined), output)
+            else:
+                mux(clip, refined, output)
+        self.ctx.report(1.0, "done")
+        return Result(
+            path=output,
+            seed=recipe.seed,
+            duration_s=clip.duration_s,
+            features=features,
+            notes=making.notes,
+            metadata=making.metadata,
+        )
+
+    def _backend(self, role: Role, name: str | None) -> Any:  # noqa: ANN401
+        options = getattr(self.recipe, f"{role}_options")
+        return None if name is None else self.registry.create(role, name, **options)
+
+    def _cache(self, clip: VideoClip) -> tuple[FeatureCache | None, str]:
+        if self.ctx.cache_dir is None:
+            return None, ""
+        from .cache import FeatureCache
+
+        encoder = self.registry.get("encoder", self.recipe.encoder)
+        cache = FeatureCache(self.ctx.cache_dir / "features")
+        options = (encoder.card.complete(self.recipe.encoder_options) if encoder.card else {}) | {
+            "precision": self.recipe.precision
+        }
+        return cache, cache.key(clip.content_hash(), encoder.full_name, encoder.version, options)
+
+    def _progress(self, fraction: float, message: str) -> None:
+        self.registry.hooks.call("versasound_progress", fraction=fraction, message=message)
+        if self._told is not None:
+            self._told(fraction, message)
+
+
+class _Making:
+    """The sound of one clip on its way through generator, aligner and refiner, block by block."""
+
+    def __init__(self, pipeline: Pipeline, clip: VideoClip, features: VisualFeatures, recipe: Recipe) -> None:
+        from .media.spool import Spool
+
+        self.pipeline, self.clip, self.features, self.recipe = pipeline, clip, features, recipe
+        self.spool = Spool()
+        self.metadata: dict[str, Any] = {}
+        self._notes: dict[str, None] = {}  # each sentence once, in order
+
+    def __enter__(self) -> _Making:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.spool.__exit__()
+
+    @property
+    def notes(self) -> list[str]:
+        return list(self._notes)
+
+    def finished(self, ctx: RunContext) -> Iterable[AudioData]:
+        """Yield the blocks of the finished sound."""
+        recipe, refiner = self.recipe, self.pipeline._refiner  # noqa: SLF001
+        count = round(self.clip.duration_s * recipe.sample_rate)
+        for block in joined_segments(segments(count, recipe.sample_rate), self._segment):
+            self._hear(block)
+            self.spool.write(block)
+        blocks: Iterable[AudioData] = self.spool
+        if recipe.keep_original != "replace" and self.clip.has_audio:
+            from .media.audio import read_audio_blocks
+            from .media.mixing import mix_original
+
+            original = read_audio_blocks(cast("Path", self.clip.path), recipe.sample_rate)
+            blocks = mix_original(blocks, original, recipe.keep_original, recipe.original_level_db)
+        if refiner is not None:
+            with _blame(self.pipeline, "refiner", cast("str", recipe.refiner)):
+                if isinstance(refiner, BlockRefiner):
+                    refined: Iterable[AudioData] = refiner.refine_blocks(blocks, ctx)
+                else:
+                    from .media.blocks import joined
+
+                    refined = [refiner.refine(joined(blocks), ctx)]
+        else:
+            refined = blocks
+        for block in refined:
+            self._hear(block)
+            yield block
+
+    def _segment(self, part: Segment) -> AudioData:
+        """Generate and align one stretch."""
+        pipeline, recipe, rate = self.pipeline, self.recipe, self.recipe.sample_rate
+        total = max(1, round(self.clip.duration_s * rate))
+        ctx = pipeline.ctx.part(
+            _LOOKED + (_MADE - _LOOKED) * part.start / total, _LOOKED + (_MADE - _LOOKED) * part.fade / total
+        )
+        request = GenerationRequest(
+            duration_s=(part.end - part.start) / rate,
+            prompt=recipe.prompt,
+            negative_prompt=recipe.negative_prompt,
+            seed=recipe.seed,
+            sample_rate=rate,
+            num_inference_steps=recipe.num_inference_steps,
+            guidance_scale=recipe.guidance_scale,
+            start_s=part.start / rate,
+        )
+        features = self.features.window(part.start / rate, part.end / rate)
+        with _blame(pipeline, "generator", recipe.generator):
+            audio = pipeline._generator.generate(features, request, ctx)  # noqa: SLF001
+            self._check(audio, request)
+        audio = attrs.evolve(audio, waveform=audio.waveform.to("cpu"))
+        aligner = pipeline._aligner  # noqa: SLF001
+        if aligner is not None and recipe.sync_strength > 0:
+            with _blame(pipeline, "aligner", cast("str", recipe.aligner)):
+                audio = aligner.estimate(audio, features, ctx).apply(audio, recipe.sync_strength)
+        return audio
+
+    def _check(self, audio: AudioData, request: GenerationRequest) -> None:
+        wanted = (self.clip.batch_size, request.num_samples, request.sample_rate)
+        came = (audio.shape[0], audio.shape[2], audio.sample_rate)
+        if came != wanted or audio.num_channels > 2:  # noqa: PLR2004
+            raise BrokenPluginError(
+                f"the generator {self.recipe.generator} returned [B, C, T]={list(audio.shape)} at {audio.sample_rate} Hz "
+                f"where [{wanted[0]}, 1 or 2, {wanted[1]}] at {wanted[2]} Hz was asked for."
+            )
+
+    def _hear(self, audio: AudioData) -> None:
+        self._notes |= dict.fromkeys(audio.metadata.get("notes", []))
+        self.metadata |= {key: value for key, value in audio.metadata.items() if key != "notes"}
+
+
+class _blame:  # noqa: N801  (used like a function)
+    """Name the backend in whatever its code raises."""
+
+    def __init__(self, pipeline: Pipeline, role: Role, name: str) -> None:
+        self.pipeline, self.role, self.name = pipeline, role, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, VersaSoundError | OSError):
+            backend = self.pipeline.registry.get(self.role, self.name)
+            raise BrokenPluginError(f"{backend} failed: {type(error).__name__}: {error}") from error
+
+
+def add_sound(
+    source: str | os.PathLike[str], output: str | os.PathLike[str], recipe: Recipe | None = None, **recipe_fields: Any
+) -> Result:
+    """Make sound for one clip: `add_sound("clip.mp4", "out.mp4", prompt="footsteps on gravel")`.
+
+    Args:
+        source: A video file.
+        output: As for `Pipeline.add_sound`, which also tells what is raised.
+        recipe: What to do; the weightless default if not given.
+        **recipe_fields: Fields of the recipe to change.
+    """
+    return Pipeline(attrs.evolve(recipe or Recipe(), **recipe_fields)).add_sound(source, output)
