@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +13,9 @@ from .containers import AudioData, GenerationRequest, VideoClip
 from .context import RunContext
 from .contracts import BlockRefiner
 from .device import resolve_device
-from .errors import BrokenPluginError, VersaSoundError
+from .errors import BrokenPluginError, VersaSoundError, in_words
+from .hooks import PLUGIN_FAILURES
+from .media.blocks import joined
 from .recipe import Recipe
 from .registry import Registry, default_registry
 from .segments import Segment, joined_segments, segments
@@ -125,8 +128,6 @@ class Pipeline:
 
     def sound(self, clip: VideoClip, features: VisualFeatures, *, seed: int | None = None) -> AudioData:
         """Make the finished sound `[B, C, T]` of a clip in memory, as long as the picture."""
-        from .media.blocks import joined
-
         recipe = self.recipe if seed is None else attrs.evolve(self.recipe, seed=seed)
         with _Making(self, clip, features, recipe) as making:
             return joined(making.finished(self.ctx.part(_MADE, 1)))
@@ -142,8 +143,6 @@ class Pipeline:
         with _Making(self, clip, features, recipe) as making:
             refined = making.finished(self.ctx.part(_MADE, 1))
             if alone:
-                from .media.blocks import joined
-
                 save_audio(joined(refined), output)
             else:
                 mux(clip, refined, output)
@@ -200,7 +199,7 @@ class _Making:
     def notes(self) -> list[str]:
         return list(self._notes)
 
-    def finished(self, ctx: RunContext) -> Iterable[AudioData]:
+    def finished(self, ctx: RunContext) -> Iterator[AudioData]:
         """Yield the blocks of the finished sound."""
         recipe, refiner = self.recipe, self.pipeline._refiner  # noqa: SLF001
         count = round(self.clip.duration_s * recipe.sample_rate)
@@ -214,19 +213,10 @@ class _Making:
 
             original = read_audio_blocks(cast("Path", self.clip.path), recipe.sample_rate)
             blocks = mix_original(blocks, original, recipe.keep_original, recipe.original_level_db)
-        if refiner is not None:
-            with _blame(self.pipeline, "refiner", cast("str", recipe.refiner)):
-                if isinstance(refiner, BlockRefiner):
-                    refined: Iterable[AudioData] = refiner.refine_blocks(blocks, ctx)
-                else:
-                    from .media.blocks import joined
-
-                    refined = [refiner.refine(joined(blocks), ctx)]
-        else:
-            refined = blocks
-        for block in refined:
-            self._hear(block)
-            yield block
+        with _blame(self.pipeline, "refiner", recipe.refiner):
+            for block in _refined(refiner, blocks, ctx):
+                self._hear(block)
+                yield block
 
     def _segment(self, part: Segment) -> AudioData:
         """Generate and align one stretch."""
@@ -252,7 +242,7 @@ class _Making:
         audio = attrs.evolve(audio, waveform=audio.waveform.to("cpu"))
         aligner = pipeline._aligner  # noqa: SLF001
         if aligner is not None and recipe.sync_strength > 0:
-            with _blame(pipeline, "aligner", cast("str", recipe.aligner)):
+            with _blame(pipeline, "aligner", recipe.aligner):
                 audio = aligner.estimate(audio, features, ctx).apply(audio, recipe.sync_strength)
         return audio
 
@@ -270,19 +260,24 @@ class _Making:
         self.metadata |= {key: value for key, value in audio.metadata.items() if key != "notes"}
 
 
-class _blame:  # noqa: N801  (used like a function)
+def _refined(refiner: Refiner | None, blocks: Iterable[AudioData], ctx: RunContext) -> Iterable[AudioData]:
+    if refiner is None:
+        return blocks
+    if isinstance(refiner, BlockRefiner):
+        return refiner.refine_blocks(blocks, ctx)
+    return [refiner.refine(joined(blocks), ctx)]
+
+
+@contextmanager
+def _blame(pipeline: Pipeline, role: Role, name: str | None) -> Iterator[None]:
     """Name the backend in whatever its code raises."""
-
-    def __init__(self, pipeline: Pipeline, role: Role, name: str) -> None:
-        self.pipeline, self.role, self.name = pipeline, role, name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, VersaSoundError | OSError):
-            backend = self.pipeline.registry.get(self.role, self.name)
-            raise BrokenPluginError(f"{backend} failed: {type(error).__name__}: {error}") from error
+    try:
+        yield
+    except VersaSoundError:
+        raise
+    except PLUGIN_FAILURES as error:
+        backend = pipeline.registry.get(role, str(name))
+        raise BrokenPluginError(f"{backend} failed: {in_words(error)}") from error
 
 
 def add_sound(
