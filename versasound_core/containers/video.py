@@ -10,6 +10,7 @@ import torch
 
 from versasound_core.errors import InvalidInputError, MediaError
 from versasound_core.media import video as media
+from versasound_core.media.ahead import ahead
 from versasound_core.media.probe import MAX_PIXELS, VideoInfo, probe
 
 from ._checks import float_tensor, positive
@@ -195,7 +196,8 @@ class VideoClip:
         if not 0 <= start_s <= self.duration_s:
             raise InvalidInputError(f"start_s must lie in the clip, 0 to {self.duration_s:.3f} s, not {start_s!r}.")
         source = self._from_file(start_s, draft=draft) if self.info else self._from_memory(start_s)
-        return self._frames(source, media.Scaler((height, width), format, self.rotation), fps, chunk, start_s, end_s)
+        scaler = media.Scaler((height, width), format, self.rotation)
+        return ahead(self._frames(source, scaler, fps, chunk, start_s, end_s))
 
     def _frames(  # noqa: PLR0913, PLR0917
         self,
@@ -205,7 +207,7 @@ class VideoClip:
         chunk: int,
         start_s: float,
         end_s: float,
-    ) -> Iterator[FrameChunk]:
+    ) -> Generator[FrameChunk]:
         slack_s = min(float(self.info.time_base), 1e-3) if self.info else 1e-6
         pictures = (
             media.within(source, start_s, end_s)

@@ -1,0 +1,51 @@
+"""Work done ahead of the reader, in a thread of its own: decoding goes on while frames are looked at."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+T = TypeVar("T")
+_END = object()
+
+
+def ahead(items: Generator[T], depth: int = 2) -> Iterator[T]:
+    """Yield what `items` yields, which runs up to `depth` items ahead in another thread.
+
+    What it raises is raised here. When the reader stops early, `items` is closed before this returns.
+    """
+    ready: queue.Queue[object] = queue.Queue(depth)
+    stopped = threading.Event()
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for item in items:
+                ready.put(item)
+                if stopped.is_set():
+                    break
+        except BaseException as error:  # noqa: BLE001  (handed to the reader)
+            failure.append(error)
+        finally:
+            items.close()
+            ready.put(_END)
+
+    worker = threading.Thread(target=work, name="versasound-ahead", daemon=True)
+    worker.start()
+    try:
+        while (item := ready.get()) is not _END:
+            yield item  # type: ignore[misc]
+        if failure:
+            raise failure[0]
+    finally:
+        stopped.set()
+        while worker.is_alive():  # the worker may wait for room
+            try:
+                ready.get(timeout=0.01)
+            except queue.Empty:
+                continue
+        worker.join()
