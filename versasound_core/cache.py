@@ -82,15 +82,16 @@ class FeatureCache:
         told = {
             "metadata": features.metadata,
             "labels": features.labels,
-            "events": events
-            and {"rate_hz": events.rate_hz, "onsets": events.onsets, "positions": events.positions},
+            "events": events and {"rate_hz": events.rate_hz, "onsets": events.onsets, "positions": events.positions},
         }
         tensors = {"features": features.features} | ({"envelope": events.envelope} if events else {})
         try:
             text = json.dumps(told)
             self.folder.mkdir(parents=True, exist_ok=True)
             with written_whole(self._path(key)) as temporary:
-                save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary, {"versasound": text})
+                save_file(
+                    {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary, {"versasound": text}
+                )
         except (OSError, MediaError, TypeError, ValueError) as error:
             _log.warning("the features cannot be cached in %s: %s", self.folder, error)
             return

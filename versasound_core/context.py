@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -12,6 +11,8 @@ import attrs
 from .errors import Cancelled
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 Precision = Literal["fp16", "bf16", "fp32"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
-from .context import Precision
 from .errors import InvalidInputError
 
 if TYPE_CHECKING:
     from .config import Config
+    from .context import Precision
     from .registry import Registry
 
 
@@ -93,5 +93,5 @@ class Recipe:
             num_inference_steps=sound.num_inference_steps,
             guidance_scale=sound.guidance_scale,
             device=config.device.device_type,
-            precision=config.device.precision,
+            precision=cast("Precision", config.device.precision),
         )

@@ -7,14 +7,16 @@ units of the picture's height, x to the right and y downward.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
 
@@ -72,7 +74,7 @@ class _Ball:
         x = self.x + self.drift * (min(time_s, hits[-1][0]) - self.start_s)
         if time_s < hits[0][0]:
             return x, _FLOOR - self.radius - self.height + 0.5 * _GRAVITY * (time_s - self.start_s) ** 2
-        for (at, _), (_, speed) in zip(hits, hits[1:], strict=False):
+        for (at, _), (_, speed) in itertools.pairwise(hits):
             since = time_s - at
             if since < 2 * speed / _GRAVITY:
                 return x, _FLOOR - self.radius - speed * since + 0.5 * _GRAVITY * since**2
@@ -145,8 +147,8 @@ class Scene:
         rng = np.random.default_rng([self.seed, 1])
         for k in range(round(self.duration_s * fps)):
             moments = [(k + s / (2 * _SAMPLES)) / fps for s in range(_SAMPLES)]
-            picture = sum(painter.paint(time_s) for time_s in moments) / _SAMPLES
-            picture = picture + rng.normal(0, 0.006, picture.shape).astype(np.float32)  # the sensor
+            picture = np.mean([painter.paint(time_s) for time_s in moments], axis=0)
+            picture += rng.normal(0, 0.006, picture.shape).astype(np.float32)  # the sensor
             yield (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -213,9 +215,10 @@ class _Painter:
                 box, view * 2, (-1, -1, 2, 2), (self.width, self.height) * 2, strict=True
             )
         )
-        y = ((np.arange(top, bottom, dtype=np.float32) + 0.5) / self.height + np.float32(view[1]))[:, None]
-        x = ((np.arange(left, right, dtype=np.float32) + 0.5) / self.height + np.float32(view[0]))[None]
-        return picture[top:bottom, left:right], x, y
+        half, height = np.float32(0.5), np.float32(self.height)
+        y = (np.arange(top, bottom, dtype=np.float32) + half) / height + np.float32(view[1])
+        x = (np.arange(left, right, dtype=np.float32) + half) / height + np.float32(view[0])
+        return picture[top:bottom, left:right], x[None], y[:, None]
 
     def _disc(
         self,
@@ -247,7 +250,9 @@ class _Painter:
             (np.clip((0.018 - distance) * self.height + 0.5, 0, 1), (0.55, 0.35, 0.15)),
             (
                 np.clip(
-                    0.5 - np.maximum(np.abs(x - px - length) - 0.09, np.abs(y - _FLOOR + 0.05) - 0.05) * self.height, 0, 1
+                    0.5 - np.maximum(np.abs(x - px - length) - 0.09, np.abs(y - _FLOOR + 0.05) - 0.05) * self.height,
+                    0,
+                    1,
                 ),
                 (0.3, 0.3, 0.3),
             ),
@@ -269,7 +274,6 @@ def random_scene(seed: int, duration_s: float = 6.0, *, confounders: bool = True
     rng = np.random.default_rng(seed)
     aspect = float(rng.choice([4 / 3, 16 / 9]))
     cut_s = float(rng.uniform(0.4, 0.6) * duration_s) if confounders and rng.random() < 0.25 else None  # noqa: PLR2004
-    balls: list[_Ball] = []
     hammers: list[_Hammer] = []
     if rng.random() < 0.3:  # noqa: PLR2004
         period_s = float(rng.uniform(0.7, 1.4))
@@ -278,18 +282,18 @@ def random_scene(seed: int, duration_s: float = 6.0, *, confounders: bool = True
     lanes = np.linspace(0.25, aspect - 0.25, 6)
     if hammers:
         lanes = lanes[np.abs(lanes - hammers[0].x - 0.25) > 0.4]  # noqa: PLR2004
-    for lane in rng.permutation(lanes)[: int(rng.integers(1, 4)) - len(hammers)]:
-        balls.append(
-            _Ball(
-                x=float(lane),
-                drift=float(rng.uniform(-0.05, 0.05)),
-                radius=float(rng.uniform(0.035, 0.08)),
-                colour=_PAINTS[int(rng.integers(len(_PAINTS)))],
-                start_s=float(rng.uniform(0.2, 0.4 * duration_s)),
-                height=float(rng.uniform(0.35, 0.65)),
-                restitution=float(rng.uniform(0.5, 0.85)),
-            )
+    balls = [
+        _Ball(
+            x=float(lane),
+            drift=float(rng.uniform(-0.05, 0.05)),
+            radius=float(rng.uniform(0.035, 0.08)),
+            colour=_PAINTS[int(rng.integers(len(_PAINTS)))],
+            start_s=float(rng.uniform(0.2, 0.4 * duration_s)),
+            height=float(rng.uniform(0.35, 0.65)),
+            restitution=float(rng.uniform(0.5, 0.85)),
         )
+        for lane in rng.permutation(lanes)[: int(rng.integers(1, 4)) - len(hammers)]
+    ]
     scene = Scene(
         duration_s=duration_s,
         strikes=[],
@@ -307,7 +311,7 @@ def random_scene(seed: int, duration_s: float = 6.0, *, confounders: bool = True
     strikes = [
         Strike(at, min(1.0, speed / 2.1), 2 * (x - scene.camera_at(at)[0]) / aspect - 1)
         for at, speed, x in sorted(blows)
-        if at < duration_s - 0.1  # noqa: PLR2004
+        if at < duration_s - 0.1
     ]
     return attrs.evolve(scene, strikes=strikes)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import attrs
 import torch
 
-from .containers import AudioData
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .containers import AudioData
 
 SEGMENT_S = 30
 OVERLAP_S = 2

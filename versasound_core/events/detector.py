@@ -23,7 +23,9 @@ RATE_HZ = 100.0
 _CELL = 4  # pixels a side
 _AROUND = 5  # frames of context on either side of a frame that is judged
 _BATCH = 64  # frames measured at once
-_SHORTEST_STEP_S = 0.0275  # faster clips are thinned: a strike is no shorter, and the noise of a velocity grows with fps
+_SHORTEST_STEP_S = (
+    0.0275  # faster clips are thinned: a strike is no shorter, and the noise of a velocity grows with fps
+)
 _LONGEST_STEP_S = 0.1
 _SAME = 3.0  # grey levels below which two pictures are one, shown twice
 _THRESHOLD = 0.2  # picture heights per second

@@ -79,10 +79,12 @@ def velocity_changes(luma: torch.Tensor, times_s: torch.Tensor) -> Changes:
         search = _cut_out(padded, there, y, x, _PATCH + 2 * _REACH) - level
         shift, error, inside = _find(patch, weight, search)
         found = 1 - 1.5 * (error - _NOISE * total).clamp_min(0) / (contrast + _NOISE * total)
-        # Where a moving thing goes the picture changes too; a lamp's dark disc "found" on untouched ground is no motion.
+        # Where a moving thing goes the picture changes too: a dark lamp "found" on untouched ground has not moved.
         goal = shift.round().long()
         here = (_cut_out(change, difference, y + _REACH, x + _REACH, _PATCH) * weight).sum((1, 2))
-        gone = (_cut_out(change, difference, y + _REACH + goal[:, 0], x + _REACH + goal[:, 1], _PATCH) * weight).sum((1, 2))
+        gone = (_cut_out(change, difference, y + _REACH + goal[:, 0], x + _REACH + goal[:, 1], _PATCH) * weight).sum(
+            (1, 2)
+        )
         moved = shift.abs().sum(1) >= 1
         found = found * torch.where(moved, (1.2 * gone / (here + total)).clamp(max=1), torch.ones_like(gone))
         quality = torch.minimum(quality, found.clamp_min(0) * inside)
@@ -134,7 +136,7 @@ def _candidates(active: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch
 
 
 def max_around(images: torch.Tensor) -> torch.Tensor:
-    """The largest value in the 5x5 square around each pixel of `[n, H, W]` (what `max_pool2d` gives, ten times faster)."""
+    """The largest value in the 5x5 square around each pixel of `[n, H, W]`: `max_pool2d`, ten times faster."""
     for axis in (1, 2):
         length = images.shape[axis]
         padding = (2, 2) if axis == 2 else (0, 0, 2, 2)  # noqa: PLR2004

@@ -44,7 +44,9 @@ class CrossCorrelationAligner:
         """
         events = features.events
         if events is None:
-            raise InvalidInputError("cross_correlation needs features with events.", "Add them with detect_events(clip).")
+            raise InvalidInputError(
+                "cross_correlation needs features with events.", "Add them with detect_events(clip)."
+            )
         if events.batch_size != audio.shape[0]:
             raise InvalidInputError(f"{events.batch_size} clips cannot be aligned with {audio.shape[0]} sounds.")
         heard = onset_envelope(audio, _RATE_HZ)

@@ -57,9 +57,11 @@ class Scene:
             self._motion = _smoothed(track, item)
             self._motion_times = request.start_s + np.arange(self._motion.size) / track.rate_hz
         whole = track if features is None or features.whole is None else features.whole.events
-        looked = whole is not None and whole.envelope.shape[1] > 0
-        self.onsets_per_s = len(whole.onsets[item]) / whole.duration_s if looked else None
-        self.mean_motion = float(_smoothed(whole, item).mean()) if looked else 0.0
+        self.onsets_per_s: float | None = None
+        self.mean_motion = 0.0
+        if whole is not None and whole.envelope.shape[1]:
+            self.onsets_per_s = len(whole.onsets[item]) / whole.duration_s
+            self.mean_motion = float(_smoothed(whole, item).mean())
 
     @property
     def blocks(self) -> int:
@@ -107,7 +109,8 @@ def _smoothed(track: EventTrack, item: int) -> NDArray[np.float64]:
     envelope = np.minimum(1.0, track.envelope[item].cpu().numpy().astype(np.float64))
     width = min(max(1, round(_SMOOTH_S * track.rate_hz)), envelope.size)
     around = np.convolve(np.ones_like(envelope), np.ones(width), "same")
-    return np.convolve(envelope, np.ones(width), "same") / around
+    smooth: NDArray[np.float64] = np.convolve(envelope, np.ones(width), "same") / around
+    return smooth
 
 
 def _sample(time_s: float, sample_rate: int) -> int:
