@@ -1,0 +1,102 @@
+"""An encoder's weights: loaded on first use, kept for the next clip, and moved or read anew when the run asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from versasound_core.device import resolve_device
+from versasound_core.errors import ModelLoadError, VersaSoundError
+from versasound_core.weights import Checkpoint, find, unreadable
+
+from .encoder import Settings, VideoEncoder
+
+if TYPE_CHECKING:
+    from versasound_core.containers import VideoClip, VisualFeatures
+    from versasound_core.context import Precision, RunContext
+
+    from .backbone import Backbone
+
+Build = Callable[[Path | None], "Backbone"]
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_SEED = 0
+
+
+class Pretrained:
+    """What the encoder classes of the plugins are made of.
+
+    Args:
+        wanted: Which weights.
+        folder: The user's own folder with them, in place of the hub's cache.
+        settings: How features are made.
+        build: Makes the backbone in fp32 from a folder with its files, or of its full size with random weights from
+            None.
+    """
+
+    def __init__(self, wanted: Checkpoint, folder: str | Path | None, settings: Settings, build: Build) -> None:
+        self.wanted = wanted
+        self.settings = settings
+        self._folder = folder
+        self._build = build
+        self._kept: tuple[str, VideoEncoder] | None = None
+        self._read_from: Path | None = None
+
+    def module(
+        self,
+        device: str | torch.device = "auto",
+        precision: Precision = "fp32",
+        *,
+        pretrained: bool = True,
+        freeze: bool = True,
+        gradient_checkpointing: bool = False,
+    ) -> VideoEncoder:
+        """Make a `torch.nn.Module` to call or to train, apart from what `encode` uses.
+
+        Args:
+            device: `auto`, or as PyTorch names it.
+            precision: Number format of the weights.
+            pretrained: False builds the full architecture with random weights, without a download.
+            freeze: Leave the backbone as it is, so that only a projection is trained.
+            gradient_checkpointing: Compute activations twice to save memory when training.
+
+        Raises:
+            ModelLoadError: If the weights are missing or unusable.
+            DeviceError: If there is no such device.
+        """
+        place = resolve_device(device)
+        self._read_from = find(self.wanted, self._folder) if pretrained else None
+        encoder = VideoEncoder(self._load(self._read_from), self.settings, freeze=freeze)
+        if gradient_checkpointing:
+            encoder.backbone.checkpoint_gradients()
+        encoder.backbone.to(_DTYPES[precision])  # a projection stays in fp32
+        return encoder.to(place)
+
+    def encode(self, clip: VideoClip, ctx: RunContext) -> VisualFeatures:
+        """Encode a clip with the weights; see `VideoEncoder.encode`."""
+        if self._kept is None or self._kept[0] != ctx.precision:
+            self._kept = None  # let go of the old one first
+            ctx.report(0.0, f"Loading {self.wanted.repository}")
+            self._kept = ctx.precision, self.module(ctx.torch_device, ctx.precision)
+        encoder = self._kept[1].to(ctx.torch_device)
+        about = {"backbone": self.wanted.backend, "variant": self.wanted.variant, "weights": str(self._read_from)}
+        return encoder.encode(clip, ctx, about)
+
+    def _load(self, folder: Path | None) -> Backbone:
+        state = torch.get_rng_state()
+        torch.default_generator.manual_seed(_SEED)  # random weights are the same every time
+        try:
+            return self._build(folder)
+        except VersaSoundError:
+            raise
+        except ImportError as error:
+            raise ModelLoadError(
+                f"Encoder {self.wanted.backend} cannot load its model library: {error}.",
+                f"pip install -U versasound-plugin-{self.wanted.backend}",
+            ) from error
+        except Exception as error:
+            raise unreadable(self.wanted, folder or Path(), error) from error
+        finally:
+            torch.set_rng_state(state)

@@ -1,0 +1,215 @@
+"""Trained weights: which there are, whether they are on this machine, and how to get them.
+
+Running a backend never downloads: what is missing is an error that says what to fetch. Only `fetch` uses the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .cards import CARD_FILE, BackendCard, Role, read_card
+from .errors import InvalidInputError, ModelLoadError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_WITHOUT = {"encoder": "motion", "generator": "foley", "aligner": "cross-correlation", "refiner": "mastering"}
+_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+
+
+@attrs.frozen(kw_only=True)
+class Checkpoint:
+    """One variant of a backend's weights, as its card has it under `variants`.
+
+    Args:
+        role: Of the backend.
+        backend: Its name.
+        variant: Its name on the card.
+        repository: On the Hugging Face hub, `owner/name`.
+        size_gb: What a download takes.
+        licence: Of the weights.
+        gated: Whether the owner asks for an account and consent first.
+        revision: The commit to fetch, where `main` has no safetensors file; None for `main`.
+        files: Patterns of the files that are needed.
+    """
+
+    role: Role
+    backend: str
+    variant: str
+    repository: str
+    size_gb: float
+    licence: str
+    gated: bool = False
+    revision: str | None = None
+    files: tuple[str, ...] = attrs.field(default=_FILES, converter=tuple)
+
+    @property
+    def command(self) -> str:
+        """What fetches it."""
+        return f"versasound pull {self.backend} --variant {self.variant}"
+
+    def __str__(self) -> str:
+        return f"{self.repository} ({self.size_gb:g} GB, licence: {self.licence})"
+
+
+def checkpoint(card: BackendCard, role: Role, backend: str, variant: str) -> Checkpoint:
+    """Find a variant on a card.
+
+    Raises:
+        InvalidInputError: If the card has no such variant, or its entry is malformed.
+    """
+    fields = card.variants.get(variant)
+    if fields is None:
+        known = ", ".join(card.variants) or "none, for it needs no weights"
+        raise InvalidInputError(f"{role} {backend} has no variant {variant!r}.", f"It has: {known}.")
+    allowed = {field.name for field in attrs.fields(Checkpoint)} - {"role", "backend", "variant"}
+    if not isinstance(fields, Mapping):
+        raise InvalidInputError(f"{role} {backend}: variant {variant} must be a mapping, not {fields!r}.")
+    try:
+        known_fields = {key: value for key, value in fields.items() if key in allowed}
+        return Checkpoint(role=role, backend=backend, variant=variant, **known_fields)
+    except TypeError as error:
+        raise InvalidInputError(f"{role} {backend}: variant {variant} is malformed: {error}.") from error
+
+
+def own_card(module_file: str, role: Role, backend: str) -> BackendCard:
+    """Read the card that lies beside a plugin's module (`own_card(__file__, "encoder", "clip")`)."""
+    _, card = read_card(Path(module_file).with_name(CARD_FILE), role, backend)
+    if card is None:
+        raise ModelLoadError(
+            f"{role} {backend} is written for another core.", "Update versasound-core and its plugins."
+        )
+    return card
+
+
+def hub_cache() -> Path:
+    """Where the Hugging Face hub keeps its downloads, by the variables that its own library reads."""
+    if given := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(given).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
+    return Path(home).expanduser() / "hub"
+
+
+def find(wanted: Checkpoint, folder: str | Path | None = None) -> Path:
+    """Return the folder with a checkpoint's files. Uses no network.
+
+    Args:
+        wanted: Which.
+        folder: The user's own folder, in place of the hub's cache.
+
+    Raises:
+        ModelLoadError: If files are missing; it says how to fetch them, and what works without them.
+    """
+    if folder is not None:
+        own = Path(folder).expanduser()
+        if lack := _lacking(own):
+            raise ModelLoadError(
+                f"{own} is no checkpoint for {wanted.role} {wanted.backend}: {lack}.",
+                f"Wanted are the files of {wanted.repository}: config.json, *.safetensors and what lies beside them.",
+            )
+        return own
+    lack = "nothing of it is on this machine"
+    for snapshot in _snapshots(wanted):
+        found = _lacking(snapshot)
+        if found is None:
+            return snapshot
+        lack = found
+    gate = f"Accept its terms on https://huggingface.co/{wanted.repository} and log in (hf auth login) first. "
+    raise ModelLoadError(
+        f"The weights of {wanted.role} {wanted.backend} cannot be loaded: {wanted}: {lack}.",
+        f"{gate if wanted.gated else ''}Fetch them: {wanted.command}. "
+        f"Without weights, {wanted.role} {_WITHOUT[wanted.role]} works.",
+    )
+
+
+def unreadable(wanted: Checkpoint, folder: Path, error: BaseException) -> ModelLoadError:
+    """Return the error for files that are there and cannot be used."""
+    what = " ".join(str(error).split()) or type(error).__name__
+    return ModelLoadError(
+        f"The weights of {wanted.role} {wanted.backend} in {folder} cannot be used: {what[:300]}",
+        f"Remove that folder and fetch {wanted} again: {wanted.command}. "
+        f"Without weights, {wanted.role} {_WITHOUT[wanted.role]} works.",
+    )
+
+
+def fetch(wanted: Checkpoint) -> Path:
+    """Download a checkpoint into the hub's cache, going on where an earlier attempt stopped, and return its folder.
+
+    Progress is shown by the hub's own library.
+
+    Raises:
+        ModelLoadError: If the hub's library is missing, the network is off or fails, or access is not granted.
+    """
+    try:
+        import huggingface_hub as hub
+    except ImportError as error:
+        message = "Fetching weights needs the package huggingface_hub."
+        raise ModelLoadError(message, f"pip install versasound-plugin-{wanted.backend}") from error
+    if hub.constants.HF_HUB_OFFLINE:
+        raise ModelLoadError(f"HF_HUB_OFFLINE forbids fetching {wanted}.", "Unset HF_HUB_OFFLINE and try again.")
+    try:
+        revision = wanted.revision or _with_safetensors(hub, wanted.repository)
+        hub.snapshot_download(
+            wanted.repository, revision=revision, cache_dir=hub_cache(), allow_patterns=list(wanted.files)
+        )
+    except (hub.errors.HFValidationError, hub.errors.HfHubHTTPError, OSError, ValueError) as error:
+        gate = f"Accept its terms on https://huggingface.co/{wanted.repository}, then: hf auth login. "
+        raise ModelLoadError(
+            f"{wanted} cannot be fetched: {' '.join(str(error).split())[:300]}",
+            f"{gate if wanted.gated else 'Check the network. '}The same command goes on where this one stopped.",
+        ) from error
+    return find(wanted)
+
+
+def _with_safetensors(hub: ModuleType, repository: str) -> str | None:
+    """Name the revision to fetch: None for `main`, or the hub's own conversion where `main` has pickles alone."""
+    api = hub.HfApi()
+    if any(name.endswith(".safetensors") for name in api.list_repo_files(repository)):
+        return None
+    for request in api.get_repo_discussions(repository, discussion_type="pull_request"):
+        if request.author == "SFconvertbot":
+            return str(request.git_reference)
+    raise ValueError("it has no safetensors file, and pickled weights are not loaded")
+
+
+def _snapshots(wanted: Checkpoint) -> list[Path]:
+    """The snapshots in the cache, likeliest first: the revision asked for, `main`, any other."""
+    home = hub_cache() / f"models--{wanted.repository.replace('/', '--')}"
+    main = home / "refs" / "main"
+    try:
+        names = [wanted.revision, main.read_text(encoding="utf-8").strip() if main.is_file() else None]
+        others = sorted(path.name for path in (home / "snapshots").iterdir())
+    except OSError:
+        return []
+    return [home / "snapshots" / name for name in dict.fromkeys([*names, *others]) if name in others]
+
+
+def _lacking(folder: Path) -> str | None:
+    """Say what is missing for a usable checkpoint; None if nothing is."""
+    if not folder.is_dir():
+        return f"{folder} is no folder"
+    roots = [name for name in ("config.json", "model_index.json") if (folder / name).is_file()]
+    if not roots:
+        return "config.json is missing"
+    for config in folder.rglob("config.json"):
+        if not any(config.parent.glob("*.safetensors")):
+            return f"{config.parent.relative_to(folder) / '*.safetensors'} is missing"
+    for index in folder.rglob("*.safetensors.index.json"):
+        for shard in sorted(set(_shards(index))):
+            if not (index.parent / shard).is_file():
+                return f"{(index.parent / shard).relative_to(folder)} is missing"
+    return None
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        content: Any = json.loads(index.read_text(encoding="utf-8"))
+        return [str(name) for name in content["weight_map"].values()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelLoadError(f"{index} cannot be read: {error}.", "Remove its folder and fetch it again.") from error
