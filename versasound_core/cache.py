@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,13 @@ class FeatureCache:
 
     @staticmethod
     def key(content: str, encoder: str, version: str, options: dict[str, Any]) -> str:
-        """Name features by what they depend on: the clip's content, the encoder, its version and its options."""
-        parts = json.dumps([content, encoder, version, sorted(options.items())], default=str)
+        """Name features by what they depend on: the clip's content, the encoder, its version and its options.
+
+        And this package's version: the events are its own.
+        """
+        from versasound_core import __version__
+
+        parts = json.dumps([__version__, content, encoder, version, sorted(options.items())], default=str)
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
     def load(self, key: str) -> VisualFeatures | None:
@@ -64,10 +70,11 @@ class FeatureCache:
                 if told["labels"] is not None:
                     told["labels"] = [[(words, score) for words, score in item] for item in told["labels"]]
                 features = VisualFeatures(file.get_tensor("features"), events=events, **told)
-            path.touch()  # used just now
+            with suppress(OSError):  # a folder that may only be read
+                path.touch()  # used just now
         except FileNotFoundError:
             return None
-        except (OSError, SafetensorError, InvalidInputError, KeyError, TypeError, ValueError) as error:
+        except (OSError, SafetensorError, InvalidInputError, LookupError, AttributeError, TypeError, ValueError) as error:
             _log.warning("cached features %s cannot be used: %s", path, error)
             return None
         return features
@@ -92,10 +99,9 @@ class FeatureCache:
                 save_file(
                     {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary, {"versasound": text}
                 )
+            self._trim()
         except (OSError, MediaError, TypeError, ValueError) as error:
             _log.warning("the features cannot be cached in %s: %s", self.folder, error)
-            return
-        self._trim()
 
     def size_bytes(self) -> int:
         """How large the files are together."""

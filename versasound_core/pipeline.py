@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from .containers import AudioData, GenerationRequest, VideoClip
+from .containers import AudioData, GenerationRequest, VideoClip, VisualFeatures
 from .context import RunContext
 from .contracts import BlockRefiner
 from .device import resolve_device
-from .errors import BrokenPluginError, VersaSoundError, in_words
+from .errors import BrokenPluginError, InvalidInputError, VersaSoundError, in_words
 from .hooks import PLUGIN_FAILURES
 from .media.blocks import joined
 from .recipe import Recipe
@@ -22,10 +21,10 @@ from .segments import Segment, joined_segments, segments
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Iterator
 
     from .cache import FeatureCache
     from .cards import Role
-    from .containers import VisualFeatures
     from .contracts import Aligner, Encoder, Generator, Refiner
 
 # Shares of the progress: looking, making, mastering and writing.
@@ -98,10 +97,10 @@ class Pipeline:
             Cancelled: If the user asked to stop.
         """
         recipe = self.recipe if seed is None else attrs.evolve(self.recipe, seed=seed)
-        hooks, result = self.registry.hooks, None
+        clip = source if isinstance(source, VideoClip) else VideoClip.open(source)
+        hooks = self.registry.hooks
+        hooks.call("versasound_run_started", clip=clip, recipe=recipe)
         try:
-            clip = source if isinstance(source, VideoClip) else VideoClip.open(source)
-            hooks.call("versasound_run_started", clip=clip, recipe=recipe)
             result = self._add_sound(clip, Path(output), recipe)
         except BaseException as error:
             hooks.call("versasound_run_finished", result=None, error=error)
@@ -117,6 +116,7 @@ class Pipeline:
         if features is None:
             with _blame(self, "encoder", self.recipe.encoder):
                 features = self._encoder.encode(clip, ctx)
+                _check_features(features, clip)
             if features.events is None:
                 from .events import detect_events
 
@@ -130,7 +130,8 @@ class Pipeline:
         """Make the finished sound `[B, C, T]` of a clip in memory, as long as the picture."""
         recipe = self.recipe if seed is None else attrs.evolve(self.recipe, seed=seed)
         with _Making(self, clip, features, recipe) as making:
-            return joined(making.finished(self.ctx.part(_MADE, 1)))
+            audio = joined(making.finished(self.ctx.part(_MADE, 1)))
+            return attrs.evolve(audio, metadata=making.metadata)
 
     def _add_sound(self, clip: VideoClip, output: Path, recipe: Recipe) -> Result:
         from .media.audio import save_audio
@@ -139,6 +140,8 @@ class Pipeline:
         alone = output.suffix.lower() in _SOUND_SUFFIXES
         if not alone:
             check_target(clip, output)
+        elif clip.path and output.exists() and output.samefile(clip.path):
+            raise InvalidInputError(f"{output} is the clip itself; it would be lost.", "Write to another file.")
         features = self.encode(clip)
         with _Making(self, clip, features, recipe) as making:
             refined = making.finished(self.ctx.part(_MADE, 1))
@@ -152,7 +155,7 @@ class Pipeline:
             seed=recipe.seed,
             duration_s=clip.duration_s,
             features=features,
-            notes=making.notes,
+            notes=making.metadata.pop("notes", []),
             metadata=making.metadata,
         )
 
@@ -187,7 +190,7 @@ class _Making:
         self.pipeline, self.clip, self.features, self.recipe = pipeline, clip, features, recipe
         self.spool = Spool()
         self.metadata: dict[str, Any] = {}
-        self._notes: dict[str, None] = {}  # each sentence once, in order
+        self._channels: dict[str, tuple[int, ...]] = {"generator": (1, 2), "refiner": (1, 2)}
 
     def __enter__(self) -> _Making:
         return self
@@ -195,13 +198,9 @@ class _Making:
     def __exit__(self, *_: object) -> None:
         self.spool.__exit__()
 
-    @property
-    def notes(self) -> list[str]:
-        return list(self._notes)
-
     def finished(self, ctx: RunContext) -> Iterator[AudioData]:
         """Yield the blocks of the finished sound."""
-        recipe, refiner = self.recipe, self.pipeline._refiner  # noqa: SLF001
+        recipe = self.recipe
         count = round(self.clip.duration_s * recipe.sample_rate)
         for block in joined_segments(segments(count, recipe.sample_rate), self._segment):
             self._hear(block)
@@ -213,10 +212,28 @@ class _Making:
 
             original = read_audio_blocks(cast("Path", self.clip.path), recipe.sample_rate)
             blocks = mix_original(blocks, original, recipe.keep_original, recipe.original_level_db)
-        with _blame(self.pipeline, "refiner", recipe.refiner):
-            for block in _refined(refiner, blocks, ctx):
-                self._hear(block)
-                yield block
+        made = 0
+        for block in self._refined(blocks, ctx):
+            ctx.check()
+            self._check("refiner", block)
+            made += block.shape[2]
+            if made > count:
+                break
+            self._hear(block)
+            yield block
+        if made != count:
+            raise BrokenPluginError(f"the refiner {recipe.refiner} returned {made} samples or more where {count} came.")
+
+    def _refined(self, blocks: Iterable[AudioData], ctx: RunContext) -> Iterator[AudioData]:
+        refiner = self.pipeline._refiner
+        if refiner is None:
+            yield from blocks
+            return
+        with _blame(self.pipeline, "refiner", self.recipe.refiner):
+            if isinstance(refiner, BlockRefiner):
+                yield from refiner.refine_blocks(blocks, ctx)
+            else:
+                yield refiner.refine(joined(blocks), ctx)
 
     def _segment(self, part: Segment) -> AudioData:
         """Generate and align one stretch."""
@@ -235,37 +252,43 @@ class _Making:
             guidance_scale=recipe.guidance_scale,
             start_s=part.start / rate,
         )
+        ctx.report(0.0, "making the sound")
         features = self.features.window(part.start / rate, part.end / rate)
         with _blame(pipeline, "generator", recipe.generator):
-            audio = pipeline._generator.generate(features, request, ctx)  # noqa: SLF001
-            self._check(audio, request)
+            audio = pipeline._generator.generate(features, request, ctx)
+        self._check("generator", audio, request.num_samples)
         audio = attrs.evolve(audio, waveform=audio.waveform.to("cpu"))
-        aligner = pipeline._aligner  # noqa: SLF001
+        aligner = pipeline._aligner
         if aligner is not None and recipe.sync_strength > 0:
             with _blame(pipeline, "aligner", recipe.aligner):
                 audio = aligner.estimate(audio, features, ctx).apply(audio, recipe.sync_strength)
         return audio
 
-    def _check(self, audio: AudioData, request: GenerationRequest) -> None:
-        wanted = (self.clip.batch_size, request.num_samples, request.sample_rate)
-        came = (audio.shape[0], audio.shape[2], audio.sample_rate)
-        if came != wanted or audio.num_channels > 2:  # noqa: PLR2004
-            raise BrokenPluginError(
-                f"the generator {self.recipe.generator} returned [B, C, T]={list(audio.shape)} at {audio.sample_rate} Hz "
-                f"where [{wanted[0]}, 1 or 2, {wanted[1]}] at {wanted[2]} Hz was asked for."
-            )
+    def _check(self, role: Role, audio: AudioData, samples: int | None = None) -> None:
+        """Refuse what is no sound, or of another shape or rate than was asked for."""
+        batch, rate, channels = self.clip.batch_size, self.recipe.sample_rate, self._channels[role]
+        right = isinstance(audio, AudioData) and (audio.shape[0], audio.sample_rate) == (batch, rate)
+        if not right or audio.num_channels not in channels or samples not in {None, audio.shape[2]}:
+            asked = f"[{batch}, {' or '.join(map(str, channels))}, {samples or 'T'}] at {rate} Hz"
+            name = getattr(self.recipe, role)
+            raise BrokenPluginError(f"the {role} {name} returned {audio!r} where {asked} was asked for.")
+        self._channels[role] = (audio.num_channels,)  # in what follows too
 
     def _hear(self, audio: AudioData) -> None:
-        self._notes |= dict.fromkeys(audio.metadata.get("notes", []))
-        self.metadata |= {key: value for key, value in audio.metadata.items() if key != "notes"}
+        """Keep what is said of the sound; lists, such as the notes, grow from segment to segment."""
+        for key, value in audio.metadata.items():
+            known = self.metadata.get(key, [])
+            both = isinstance(value, list) and isinstance(known, list)
+            self.metadata[key] = [*known, *(one for one in value if one not in known)] if both else value
 
 
-def _refined(refiner: Refiner | None, blocks: Iterable[AudioData], ctx: RunContext) -> Iterable[AudioData]:
-    if refiner is None:
-        return blocks
-    if isinstance(refiner, BlockRefiner):
-        return refiner.refine_blocks(blocks, ctx)
-    return [refiner.refine(joined(blocks), ctx)]
+def _check_features(features: object, clip: VideoClip) -> None:
+    if not isinstance(features, VisualFeatures):
+        raise TypeError(f"it returned {features!r}, which are no VisualFeatures")
+    if features.shape[0] != clip.batch_size:
+        raise ValueError(f"it returned {features!r} for a batch of {clip.batch_size}")
+    if features.fps is None:
+        raise ValueError('its features do not say metadata["fps"]')
 
 
 @contextmanager
@@ -273,6 +296,8 @@ def _blame(pipeline: Pipeline, role: Role, name: str | None) -> Iterator[None]:
     """Name the backend in whatever its code raises."""
     try:
         yield
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{role} {name}: {error.message}", error.hint) from error
     except VersaSoundError:
         raise
     except PLUGIN_FAILURES as error:

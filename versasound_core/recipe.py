@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
@@ -65,6 +66,12 @@ class Recipe:
             raise InvalidInputError(f"sync_strength must lie in [0, 1], not {self.sync_strength!r}.")
         if self.keep_original not in {"replace", "mix", "duck"}:
             raise InvalidInputError(f"keep_original must be replace, mix or duck, not {self.keep_original!r}.")
+        if not isinstance(self.sample_rate, int) or self.sample_rate < 1:
+            raise InvalidInputError(f"sample_rate must be a whole number of Hz, 1 or more, not {self.sample_rate!r}.")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise InvalidInputError(f"seed must be a whole number from 0 to 2**63 - 1, not {self.seed!r}.")
+        if not math.isfinite(self.original_level_db):
+            raise InvalidInputError(f"original_level_db must be a number of dB, not {self.original_level_db!r}.")
 
     @classmethod
     def from_config(cls, config: Config, registry: Registry | None = None) -> Recipe:

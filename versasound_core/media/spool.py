@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,8 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what there was no room for is thrown away with the rest
+            self._file.close()
 
     def write(self, block: AudioData) -> None:
         """Add a block; its metadata replaces what was there.
@@ -46,6 +48,7 @@ class Spool:
         try:
             self._file.seek(0, 2)
             self._file.write(samples.data)
+            self._file.flush()  # here, where it is known what it means that there is no room
         except OSError as error:
             raise MediaError(
                 f"no room for temporary sound in {tempfile.gettempdir()}: {error.strerror}.",

@@ -92,7 +92,7 @@ class CrossCorrelationAligner:
             local, confidence = _offset(seen[start : start + length], moved[start : start + length], around)
             if confidence >= max(self.min_confidence, 0.3):
                 times.append(start + length / 2)
-                offsets.append(offset + local)
+                offsets.append(centre / _RATE_HZ + local)
         if not times:
             return torch.full((len(onsets),), offset)
         smooth = [float(np.median(offsets[max(0, k - 1) : k + 2])) for k in range(len(offsets))]
