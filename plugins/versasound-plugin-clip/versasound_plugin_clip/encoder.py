@@ -1,0 +1,91 @@
+"""The encoder `clip`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from versasound_core.vision import Pretrained, Settings
+from versasound_core.weights import checkpoint, own_card
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from versasound_core.containers import VideoClip, VisualFeatures
+    from versasound_core.context import Precision, RunContext
+    from versasound_core.vision import VideoEncoder
+
+
+class ClipEncoder:
+    """Looks at frames with CLIP or SigLIP 2, and says which sounds they suggest.
+
+    Args:
+        variant: Name of the weights on the card.
+        weights: A local folder with a checkpoint, in place of the variant's repository.
+        fps: Features per second.
+        temporal_pooling: `attention`, `avg`, `max` or `none`.
+        spatial_pooling: `avg`, `max`, or `cls_token`: the embedding that shares a space with text.
+        feature_dim: Length of a feature vector; None for the model's own.
+        input_size: Side of the square that the model sees; None for the checkpoint's own.
+        batch_size: Frames computed at a time.
+        labels: How many sounds to name; 0 names none.
+        vocabulary: A YAML file with more events, in the form of `events.yaml`.
+    """
+
+    def __init__(  # noqa: PLR0913  (the options of the card)
+        self,
+        *,
+        variant: str,
+        weights: str | Path | None,
+        fps: float,
+        temporal_pooling: str,
+        spatial_pooling: str,
+        feature_dim: int | None,
+        input_size: int | None,
+        batch_size: int,
+        labels: int,
+        vocabulary: str | Path | None,
+    ) -> None:
+        from .backbone import build
+
+        settings = Settings(
+            fps=fps,
+            temporal_pooling=temporal_pooling,
+            spatial_pooling=spatial_pooling,
+            feature_dim=feature_dim,
+            batch_size=batch_size,
+            labels=labels,
+        )
+        wanted = checkpoint(own_card(__file__, "encoder", "clip"), "encoder", "clip", variant)
+        how = partial(build, variant=variant, input_size=input_size, words=labels > 0, extra=vocabulary)
+        self._model = Pretrained(wanted, weights, settings, how)
+
+    def encode(self, clip: VideoClip, ctx: RunContext) -> VisualFeatures:
+        """Return `[B, T, D]` at `fps`, and labels; see `versasound_core.vision.VideoEncoder.encode`.
+
+        Raises:
+            ModelLoadError: The weights are missing or unusable.
+            InvalidInputError: The clip is none, or has one channel.
+            Cancelled: The user asked to stop.
+        """
+        return self._model.encode(clip, ctx)
+
+    def module(
+        self,
+        device: str | torch.device = "auto",
+        precision: Precision = "fp32",
+        *,
+        pretrained: bool = True,
+        freeze: bool = True,
+        gradient_checkpointing: bool = False,
+    ) -> VideoEncoder:
+        """Return a `torch.nn.Module` over `[B, T, 3, H, W]`; see `versasound_core.vision.Pretrained.module`."""
+        return self._model.module(
+            device,
+            precision,
+            pretrained=pretrained,
+            freeze=freeze,
+            gradient_checkpointing=gradient_checkpointing,
+        )
