@@ -6,6 +6,7 @@ import math
 from numbers import Real
 from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 
 from versasound_core.errors import InvalidInputError
@@ -30,12 +31,18 @@ def float_tensor(value: Any, name: str, layout: str) -> torch.Tensor:  # noqa: A
         raise InvalidInputError(f"{name} must hold floating-point values, not {value.dtype}.", "Call .float() on it.")
     if value.shape[0] == 0:
         raise InvalidInputError(f"{name} [{layout}] has an empty batch: {list(value.shape)}.")
-    # One reduction instead of a mask as large as the data: a sum is finite unless a value is not (or it overflows).
-    data = value.detach()
-    total = data.sum() if data.device.type == "mps" else data.sum(dtype=torch.float64)  # MPS has no float64
-    if not math.isfinite(total.item()) and not bool(torch.isfinite(data).all()):
+    if not math.isfinite(_sum(value.detach())) and not bool(torch.isfinite(value.detach()).all()):
         raise InvalidInputError(f"{name} [{layout}] holds values that are not finite (NaN or infinity).")
     return value
+
+
+def _sum(data: torch.Tensor) -> float:
+    """One reduction instead of a mask as large as the data: a sum is finite unless a value is not (or it overflows)."""
+    if data.device.type == "cpu" and data.dtype in {torch.float32, torch.float64}:
+        # NumPy stays on this thread: PyTorch's pool costs more than the sum where a decoder or encoder keeps cores busy.
+        with np.errstate(invalid="ignore", over="ignore"):
+            return float(data.numpy().sum(dtype=np.float64))
+    return float(data.sum() if data.device.type == "mps" else data.sum(dtype=torch.float64))  # MPS has no float64
 
 
 def is_number(value: object) -> TypeGuard[float]:

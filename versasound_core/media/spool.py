@@ -44,7 +44,8 @@ class Spool:
         Raises:
             MediaError: If there is no room for it.
         """
-        samples = block.waveform.detach().to("cpu", torch.float32).permute(2, 0, 1).contiguous().numpy()
+        waveform = block.waveform.detach().to("cpu", torch.float32).numpy()
+        samples = np.ascontiguousarray(waveform.transpose(2, 0, 1))
         try:
             self._file.seek(0, 2)
             self._file.write(samples.data)
@@ -67,6 +68,6 @@ class Spool:
         for start in range(0, self.num_samples, length):
             self._file.seek(4 * width * start)
             raw = self._file.read(4 * width * min(length, self.num_samples - start))
-            samples = torch.from_numpy(np.frombuffer(raw, np.float32).copy())
-            waveform = samples.reshape(-1, *self._shape).permute(1, 2, 0).contiguous()
+            samples = np.frombuffer(raw, np.float32).reshape(-1, *self._shape)
+            waveform = torch.from_numpy(samples.transpose(1, 2, 0).copy())
             yield AudioData(waveform, self.sample_rate, self.metadata)

@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 import torch
 
+from versasound_core.media.filters import samples_of
 from versasound_core.media.loudness import PEAK_HOP
 
 if TYPE_CHECKING:
@@ -35,19 +36,19 @@ class Gained:
 
     def __init__(self, blocks: Iterable[AudioData], gain: np.ndarray) -> None:
         self._blocks = blocks
-        self._gain = torch.from_numpy(gain).float()
+        self._gain = gain.astype(np.float32)
 
     def __iter__(self) -> Iterator[AudioData]:
         """Yield the blocks, louder or softer."""
-        along = torch.arange(PEAK_HOP) / PEAK_HOP
+        along = np.arange(PEAK_HOP, dtype=np.float32) / np.float32(PEAK_HOP)
         start = 0
         for block in self._blocks:
             end = start + block.shape[-1]
             first, last = start // PEAK_HOP, -(-end // PEAK_HOP)
             points = self._gain[first : last + 1]
-            lines = torch.lerp(points[:-1, None], points[1:, None], along).flatten()
-            gain = lines[start - first * PEAK_HOP :][: end - start]
-            yield attrs.evolve(block, waveform=block.waveform * gain.to(block.waveform))
+            lines = (points[:-1, None] + np.diff(points)[:, None] * along).ravel()
+            gained = samples_of(block) * lines[start - first * PEAK_HOP :][: end - start]
+            yield attrs.evolve(block, waveform=torch.from_numpy(gained)[None].to(block.waveform))
             start = end
 
 
