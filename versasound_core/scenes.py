@@ -93,7 +93,9 @@ class _Hammer:
         return [(self.first_s + k * self.period_s, 1.6 * self.lift) for k in range(max(count, 0))]
 
     def angle(self, time_s: float) -> float:
-        """Radians above the anvil: falls fast onto it, rests a moment, is lifted slowly."""
+        """Radians above the anvil: held up at first; falls fast onto it, rests a moment, is lifted slowly."""
+        if time_s < self.first_s - 0.3 * self.period_s:
+            return self.lift
         phase = ((time_s - self.first_s) / self.period_s) % 1.0
         if phase < 0.12:  # noqa: PLR2004
             return 0.0
