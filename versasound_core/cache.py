@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .errors import InvalidInputError, MediaError
+from .errors import VersaSoundError
 from .log import get_logger
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class FeatureCache:
                 path.touch()  # used just now
         except FileNotFoundError:
             return None
-        except (OSError, SafetensorError, InvalidInputError, LookupError, AttributeError, TypeError, ValueError) as error:
+        except (OSError, SafetensorError, VersaSoundError, LookupError, TypeError, ValueError, AttributeError) as error:
             _log.warning("cached features %s cannot be used: %s", path, error)
             return None
         return features
@@ -100,7 +100,7 @@ class FeatureCache:
                     {n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary, {"versasound": text}
                 )
             self._trim()
-        except (OSError, MediaError, TypeError, ValueError) as error:
+        except (OSError, VersaSoundError, TypeError, ValueError) as error:
             _log.warning("the features cannot be cached in %s: %s", self.folder, error)
 
     def size_bytes(self) -> int:

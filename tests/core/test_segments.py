@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -28,7 +29,7 @@ def test_segments_cover_everything_and_overlap_by_two_seconds(samples: int, rate
     parts = segments(samples, rate)
     assert parts[0].start == 0
     assert parts[-1].fade == parts[-1].end == samples
-    for part, following in zip(parts, parts[1:], strict=False):
+    for part, following in itertools.pairwise(parts):
         assert part.fade == following.start == part.start + SEGMENT_S * rate
         assert part.end == part.fade + OVERLAP_S * rate
         assert following.end - following.start > 2 * OVERLAP_S * rate  # none that is mostly overlap

@@ -82,7 +82,7 @@ def test_a_block_that_is_changed_does_not_change_the_file() -> None:
 def test_a_full_disk_is_a_media_error_at_the_write_that_meets_it() -> None:
     done = subprocess.run([sys.executable, "-c", _NO_ROOM], capture_output=True, text=True, check=True)
     written, _, said = done.stdout.partition(" ")
-    # Blocks of 2400 bytes, not one of which may be taken for written when it is not.
-    assert int(written) // 150 == 100_000 // 2400
+    # Blocks of 1200 bytes, not one of which may be taken for written when it is not.
+    assert int(written) // 150 == 100_000 // 1200
     assert "no room for temporary sound in" in said
     assert "TMPDIR" in said
