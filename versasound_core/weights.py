@@ -9,15 +9,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from .cards import CARD_FILE, BackendCard, Role, read_card
 from .errors import InvalidInputError, ModelLoadError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 _WITHOUT = {"encoder": "motion", "generator": "foley", "aligner": "cross-correlation", "refiner": "mastering"}
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -58,15 +55,16 @@ class Checkpoint:
         return f"{self.repository} ({self.size_gb:g} GB, licence: {self.licence})"
 
 
-def checkpoint(card: BackendCard, role: Role, backend: str, variant: str) -> Checkpoint:
+def checkpoint(card: BackendCard | None, role: Role, backend: str, variant: str) -> Checkpoint:
     """Find a variant on a card.
 
     Raises:
         InvalidInputError: If the card has no such variant, or its entry is malformed.
     """
-    fields = card.variants.get(variant)
+    variants = card.variants if card else {}
+    fields = variants.get(variant)
     if fields is None:
-        known = ", ".join(card.variants) or "none, for it needs no weights"
+        known = ", ".join(variants) or "none, for it needs no weights"
         raise InvalidInputError(f"{role} {backend} has no variant {variant!r}.", f"It has: {known}.")
     allowed = {field.name for field in attrs.fields(Checkpoint)} - {"role", "backend", "variant"}
     if not isinstance(fields, Mapping):
@@ -139,26 +137,26 @@ def unreadable(wanted: Checkpoint, folder: Path, error: BaseException) -> ModelL
 
 
 def fetch(wanted: Checkpoint) -> Path:
-    """Download a checkpoint into the hub's cache, going on where an earlier attempt stopped, and return its folder.
+    """Download a checkpoint into the hub's cache and return its folder.
 
-    Progress is shown by the hub's own library.
+    Files that an earlier attempt brought are not fetched again. Progress is shown by the hub's own library.
 
     Raises:
         ModelLoadError: If the hub's library is missing, the network is off or fails, or access is not granted.
     """
     try:
-        import huggingface_hub as hub
+        from huggingface_hub import HfApi, constants, errors, snapshot_download
     except ImportError as error:
         message = "Fetching weights needs the package huggingface_hub."
         raise ModelLoadError(message, f"pip install versasound-plugin-{wanted.backend}") from error
-    if hub.constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         raise ModelLoadError(f"HF_HUB_OFFLINE forbids fetching {wanted}.", "Unset HF_HUB_OFFLINE and try again.")
     try:
-        revision = wanted.revision or _with_safetensors(hub, wanted.repository)
-        hub.snapshot_download(
+        revision = wanted.revision or _with_safetensors(HfApi(), wanted.repository)
+        snapshot_download(
             wanted.repository, revision=revision, cache_dir=hub_cache(), allow_patterns=list(wanted.files)
         )
-    except (hub.errors.HFValidationError, hub.errors.HfHubHTTPError, OSError, ValueError) as error:
+    except (errors.HFValidationError, errors.HfHubHTTPError, OSError, ValueError) as error:
         gate = f"Accept its terms on https://huggingface.co/{wanted.repository}, then: hf auth login. "
         raise ModelLoadError(
             f"{wanted} cannot be fetched: {' '.join(str(error).split())[:300]}",
@@ -167,9 +165,8 @@ def fetch(wanted: Checkpoint) -> Path:
     return find(wanted)
 
 
-def _with_safetensors(hub: ModuleType, repository: str) -> str | None:
+def _with_safetensors(api: Any, repository: str) -> str | None:  # noqa: ANN401  (an HfApi)
     """Name the revision to fetch: None for `main`, or the hub's own conversion where `main` has pickles alone."""
-    api = hub.HfApi()
     if any(name.endswith(".safetensors") for name in api.list_repo_files(repository)):
         return None
     for request in api.get_repo_discussions(repository, discussion_type="pull_request"):

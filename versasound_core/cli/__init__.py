@@ -8,13 +8,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _console as console
-from . import add_sound, demo, doctor, plugins
+from . import add_sound, demo, doctor, plugins, pull
 from ._parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = {"add-sound": add_sound, "demo": demo, "plugins": plugins, "doctor": doctor}
+_COMMANDS = {"add-sound": add_sound, "demo": demo, "plugins": plugins, "pull": pull, "doctor": doctor}
 _USAGE = 2
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _EPILOG = """\
