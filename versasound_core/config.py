@@ -188,7 +188,7 @@ class TemporalAlignerConfig(Section):
 
     hidden_dim: int = setting(512, "Width of a learned aligner.", min=1)
     num_layers: int = setting(4, "Depth of a learned aligner.", min=1)
-    sync_method: str = setting("learned", "Aligner, by the name that `versasound plugins` lists.")
+    sync_method: str = setting("learned", "Aligner, by the name that `versasound plugins` lists, or none.")
     sync_strength: float = setting(0.5, "0 leaves the sound as it is, 1 moves every event all the way.", min=0, max=1)
     options: dict[str, Any] = backend_options()
 
@@ -202,7 +202,7 @@ class AudioRefinerConfig(Section):
     bass_boost: float = setting(1.0, "Gain of the low end; 1 leaves it.", min=0)
     treble_boost: float = setting(1.0, "Gain of the high end; 1 leaves it.", min=0)
     compression_ratio: float = setting(0.7, "How much loud and soft are brought together.", min=0, max=1)
-    backend: str = setting("mastering", "Refiner, by the name that `versasound plugins` lists.")
+    backend: str = setting("mastering", "Refiner, by the name that `versasound plugins` lists, or none.")
     options: dict[str, Any] = backend_options()
 
 

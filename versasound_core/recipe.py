@@ -78,7 +78,7 @@ class Recipe:
         """Make the recipe that a configuration describes.
 
         A setting of a section goes to the section's backend if its card has an option of that name, and the section's
-        own `options` go to it in any case.
+        own `options` go to it in any case. An aligner or a refiner `none` is left out.
 
         Raises:
             PluginError: If a backend that the configuration names cannot be used.
@@ -89,6 +89,9 @@ class Recipe:
         chosen: dict[str, Any] = {}
         for role in ("encoder", "generator", "aligner", "refiner"):
             name, options = config.backend(role)
+            if name == "none" and role in {"aligner", "refiner"}:
+                chosen[role] = None
+                continue
             card = registry.get(role, name).card
             settings = {key: value for key, value in config.section(role).items() if card and key in card.options}
             chosen |= {role: name, f"{role}_options": {**settings, **options}}

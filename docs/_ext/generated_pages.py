@@ -15,6 +15,7 @@ import attrs
 from sphinx.util import logging
 
 from versasound_core import registry
+from versasound_core.cli import build_parser
 from versasound_core.config import Config
 
 if TYPE_CHECKING:
@@ -102,10 +103,6 @@ def configuration_page() -> str:
 
 def commands_page() -> str:
     """Return the page of all commands, as `--help` prints them."""
-    try:
-        from versasound_core.cli import build_parser
-    except ImportError:
-        return "# Command line\n\nThese pages were built without the command line.\n"
     os.environ["COLUMNS"] = "100"
     return "\n".join(["# Command line", "", *_commands(build_parser())])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def test_it_comes_works_and_goes_without_a_trace(run, ask, python, wheels):
     assert ask(LISTED, python=python) == []
     run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheels[FOLDER.name])
     assert ask(LISTED, python=python) == [["ready", "versasound-plugin-beep", "1.0", "One steady tone."]]
+    shown = json.loads(run(python, "-P", "-m", "versasound_core", "plugins", "--json"))["backends"]
+    assert [b["state"] for b in shown if (b["role"], b["name"]) == ("generator", "beep")] == ["ready"]
     assert ask(RUN, python=python) == [[1, 1, 8000], [2, 1, 8000], 440, 1000]
     run(*pip, "uninstall", "--quiet", "--yes", "versasound-plugin-beep")
     assert ask(LISTED, python=python) == []

@@ -89,7 +89,7 @@ def _common() -> argparse.ArgumentParser:
     """The options of every command. None has a default, so that they may stand before or after the command."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("when something is wrong")
-    group.add_argument("--log-level", choices=_LEVELS, help="log what is done, on stderr")
+    group.add_argument("--log-level", choices=_LEVELS, metavar="LEVEL", help=f"log on stderr: {', '.join(_LEVELS)}")
     group.add_argument("--debug", action="store_true", help="log everything, and show where an error comes from")
     return common
 

@@ -55,7 +55,7 @@ def add_backend_flags(parser: Parser, words: list[str]) -> None:
     for role, backend in chosen.items():
         _refuse_others(parser, words, role, backend)
         if backend and backend.card and backend.card.options:
-            group = parser.add_argument_group(f"{role} {backend.name}", backend.card.summary.replace("%", "%%"))
+            group = parser.add_argument_group(f"{role} {backend.name}", backend.card.summary)
             for spec in backend.card.options.values():
                 _add_flag(group, role, spec)
     parser.set_defaults(backends=chosen, configuration=config)
@@ -72,9 +72,10 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     base = Recipe()
     if config is not None:
         for role, backend in args.backends.items():
-            if backend and backend.name != config.backend(role)[0]:
+            name = backend.name if backend else "none"
+            if name != config.backend(role)[0]:
                 section = config.section(role)
-                section[_KEYS[role]], section["options"] = backend.name, {}
+                section[_KEYS[role]], section["options"] = name, {}
         base = Recipe.from_config(config)
     for role, backend in args.backends.items():
         given[role] = backend.name if backend else None
@@ -94,7 +95,7 @@ def _find(role: Role, name: str) -> Backend:
 
 
 def _add_flag(group: argparse._ArgumentGroup, role: Role, spec: OptionSpec) -> None:
-    flag = f"--{role}-{spec.name.replace('_', '-')}"
+    flag = _flag(role, spec.name)
     dest = f"{role}.{spec.name}"
     text = spec.help
     if spec.default is not None and spec.default != "":
@@ -108,6 +109,10 @@ def _add_flag(group: argparse._ArgumentGroup, role: Role, spec: OptionSpec) -> N
         "{" + ",".join(map(str, spec.choices)) + "}" if spec.choices else spec.unit.upper() or _METAVARS[spec.type]
     )
     group.add_argument(flag, dest=dest, help=text, metavar=metavar, type=_reader(spec), default=argparse.SUPPRESS)
+
+
+def _flag(role: Role, name: str) -> str:
+    return f"--{role}-{name.replace('_', '-')}"
 
 
 def _reader(spec: OptionSpec) -> Callable[[str], Any]:
@@ -125,7 +130,7 @@ def _reader(spec: OptionSpec) -> Callable[[str], Any]:
 def _refuse_others(parser: Parser, words: list[str], role: Role, backend: Backend | None) -> None:
     """Say whose option it is that the chosen backend does not have."""
     own = backend.card.options if backend and backend.card else {}
-    flags = [f"--{role}-{name.replace('_', '-')}" for name in own]
+    flags = [_flag(role, name) for name in own]
     for word in words[: words.index("--")] if "--" in words else words:
         flag = word.partition("=")[0]
         if flag.startswith(f"--no-{role}-"):
@@ -134,11 +139,11 @@ def _refuse_others(parser: Parser, words: list[str], role: Role, backend: Backen
             continue
         name = flag.removeprefix(f"--{role}-").replace("-", "_")
         owners = [b.name for b in default_registry.backends(role) if b.card and name in b.card.options]
-        near = difflib.get_close_matches(flag, flags, 1)
+        near = difflib.get_close_matches(name, own, 1)
         if owners:
             hint = f"It belongs to --{role} {' or '.join(owners)}."
         elif near:
-            hint = f"Did you mean {near[0]}?"
+            hint = f"Did you mean {_flag(role, near[0])}?"
         else:
             hint = f"It has: {', '.join(flags) or 'none'}."
         who = (

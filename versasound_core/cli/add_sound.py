@@ -60,7 +60,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # noqa:
         "--keep-original",
         choices=_KEEP,
         metavar="HOW",
-        help="keep the clip's own sound: mix it in (also without HOW), duck the new sound under it, or replace it (default)",
+        help="the clip's own sound: mix it in (also without HOW), duck the new sound under it, or replace it (default)",
     )
     sound.add_argument(
         "--original-level",
@@ -83,7 +83,9 @@ def add(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # noqa:
         none = ", or none" if role in OPTIONAL_ROLES else ""
         chosen.add_argument(f"--{role}", metavar="NAME", help=f"default: {getattr(usual, role)}{none}")
     chosen.add_argument("--config", metavar="FILE", help="take backends, options and settings from this YAML file")
-    chosen.add_argument("--device", default=argparse.SUPPRESS, help="auto, cuda, cuda:N, mps or cpu (default: auto)")
+    chosen.add_argument(
+        "--device", metavar="NAME", default=argparse.SUPPRESS, help="auto, cuda, cuda:N, mps or cpu (default: auto)"
+    )
     chosen.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default=argparse.SUPPRESS, help="of models")
     chosen.add_argument("--no-cache", action="store_true", help="look at the clip anew, and keep nothing of it")
     parser.set_defaults(run=run)
@@ -164,7 +166,7 @@ def _prepare(parser: Parser, words: list[str]) -> list[str]:
     # argparse would take the clip that follows a bare flag for its value.
     return [
         f"{word}=mix" if word == "--keep-original" and following not in _KEEP else word
-        for word, following in zip(words, [*words[1:], ""], strict=True)
+        for word, following in zip(words, [*words[1:], ""], strict=False)
     ]
 
 
