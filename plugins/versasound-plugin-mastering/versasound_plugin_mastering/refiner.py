@@ -33,8 +33,8 @@ _LEAST_NOISE_DISTANCE_DB = 20.0
 _LOWEST_NOISE_DB = -80.0
 # It takes off all that it is asked to only from noise that lies this far below the floor that it is told.
 _NOISE_MARGIN_DB = 6.0
-# More limiting than this turns strikes into mush.
-_MOST_LIMITING_DB = 15.0
+# More limiting than this raises what lies between strikes too near to them.
+_MOST_LIMITING_DB = 20.0
 _TOLERANCE_LU = 0.2
 _OVERRELAXATION = 1.5
 _TRIES = 5
