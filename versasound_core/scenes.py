@@ -110,7 +110,7 @@ class Scene:
 
     Args:
         duration_s: Length.
-        strikes: What hits what, and when, in order of time.
+        strikes: What hits what in the picture, and when, in order of time.
         aspect: Width over height.
     """
 
@@ -311,9 +311,9 @@ def random_scene(seed: int, duration_s: float = 6.0, *, confounders: bool = True
     blows = [(at, speed, ball.where(at)[0]) for ball in balls for at, speed in ball.flights()]
     blows += [(at, speed, hammer.x + _HANDLE) for hammer in hammers for at, speed in hammer.hits(duration_s)]
     strikes = [
-        Strike(at, min(1.0, speed / 2.1), 2 * (x - scene.camera_at(at)[0]) / aspect - 1)
+        Strike(at, min(1.0, speed / 2.1), position)
         for at, speed, x in sorted(blows)
-        if at < duration_s - 0.1
+        if at < duration_s - 0.1 and abs(position := 2 * (x - scene.camera_at(at)[0]) / aspect - 1) <= 1
     ]
     return attrs.evolve(scene, strikes=strikes)
 

@@ -19,7 +19,7 @@ _PATCH = 11
 _REACH = 8  # how far a patch is searched for, in pixels
 _STILL = 0.05  # penalty on displacement, in units of the noise per squared pixel: a flat patch stays where it is
 _CUT = 0.5  # share of pixels changed beyond what motion explains that makes a cut
-_CUT_LEVELS = 12.0
+_CUT_LEVELS = 8.0
 
 
 @attrs.frozen(eq=False)
