@@ -164,6 +164,7 @@ class EncoderChecks:
     def test_frames_of_any_size_become_what_the_checkpoint_asks_for(
         self, tiny_hub: TinyHub, height: int, width: int
     ) -> None:
+        pytest.importorskip("PIL", reason="Pillow, which the library's own processor works with, is not installed")
         from transformers import AutoImageProcessor
 
         frames = torch.randint(0, 256, (1, 2, 3, height, width), generator=torch.Generator().manual_seed(1))
