@@ -28,7 +28,7 @@ _SHORTEST_STEP_S = (
 )
 _LONGEST_STEP_S = 0.1
 _SAME = 3.0  # grey levels below which two pictures are one, shown twice
-_THRESHOLD = 0.18  # picture heights per second
+_THRESHOLD = 0.16  # picture heights per second
 _STANDS_OUT = 2.0  # times the clip's median cue
 _LOUD = 1.0  # likewise: the least change of velocity that may be called strong
 _APART_S = 0.045  # strikes nearer than this are one

@@ -92,8 +92,23 @@ def velocity_changes(luma: torch.Tensor, times_s: torch.Tensor) -> Changes:
     step_s = times_s.diff().float()
     ahead = (shifts[0] - camera[frame + 1]) / step_s[frame + 1, None]
     behind = -(shifts[1] + camera[frame]) / step_s[frame, None]
-    speed = (ahead - behind).norm(dim=1) / luma.shape[1]
+    speed = _felt(ahead - behind, patch, weight) / luma.shape[1]
     return Changes(frame, y, x, speed * quality, residual, cut)
+
+
+def _felt(change: torch.Tensor, patch: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The size of changes `[K, 2]` (y, x) as far as the patches can tell.
+
+    Along an edge a patch is found again anywhere (the aperture problem); the structure tensor says how much each
+    direction is worth.
+    """
+    gy, gx = torch.zeros_like(patch), torch.zeros_like(patch)
+    gy[:, 1:-1] = patch[:, 2:] - patch[:, :-2]
+    gx[:, :, 1:-1] = patch[:, :, 2:] - patch[:, :, :-2]
+    yy, xx, xy = ((weight * a * b).sum((1, 2)) for a, b in ((gy, gy), (gx, gx), (gy, gx)))
+    largest = (yy + xx) / 2 + (((yy - xx) / 2) ** 2 + xy**2).sqrt()
+    y, x = change.unbind(1)
+    return ((yy * y * y + 2 * xy * y * x + xx * x * x) / largest.clamp_min(1e-6)).clamp_min(0).sqrt()
 
 
 def _without_camera(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
