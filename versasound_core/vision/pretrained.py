@@ -42,7 +42,6 @@ class Pretrained:
         self._folder = folder
         self._build = build
         self._kept: tuple[str, VideoEncoder] | None = None
-        self._read_from: Path | None = None
 
     def module(
         self,
@@ -67,8 +66,8 @@ class Pretrained:
             DeviceError: If there is no such device.
         """
         place = resolve_device(device)
-        self._read_from = find(self.wanted, self._folder) if pretrained else None
-        encoder = VideoEncoder(self._load(self._read_from), self.settings, freeze=freeze)
+        folder = find(self.wanted, self._folder) if pretrained else None
+        encoder = VideoEncoder(self._load(folder), self.settings, freeze=freeze)
         if gradient_checkpointing:
             encoder.backbone.checkpoint_gradients()
         encoder.backbone.to(_DTYPES[precision])  # a projection stays in fp32
@@ -81,7 +80,8 @@ class Pretrained:
             ctx.report(0.0, f"Loading {self.wanted.repository}")
             self._kept = ctx.precision, self.module(ctx.torch_device, ctx.precision)
         encoder = self._kept[1].to(ctx.torch_device)
-        about = {"backbone": self.wanted.backend, "variant": self.wanted.variant, "weights": str(self._read_from)}
+        weights = str(self._folder or self.wanted.repository)
+        about = {"backbone": self.wanted.backend, "variant": self.wanted.variant, "weights": weights}
         return encoder.encode(clip, ctx, about)
 
     def _load(self, folder: Path | None) -> Backbone:
