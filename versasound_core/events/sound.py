@@ -27,7 +27,8 @@ def onset_envelope(audio: AudioData, rate_hz: float = 100.0) -> torch.Tensor:
         rate_hz: Values per second; sample `n` of the result belongs to second `n / rate_hz`.
 
     Returns:
-        `[B, N]`, `N = round(duration * rate_hz)`, >= 0. The flux of a click is largest at the click.
+        `[B, N]`, `N = round(duration * rate_hz)`, >= 0. The flux of a click is largest at the click; in the first 20 to
+        40 ms there is none.
     """
     mono = audio.waveform.detach().to("cpu", torch.float32).mean(1)
     rate = audio.sample_rate
@@ -35,7 +36,8 @@ def onset_envelope(audio: AudioData, rate_hz: float = 100.0) -> torch.Tensor:
     size = 2 ** math.ceil(math.log2(0.02 * rate))
     # The logarithm answers as soon as the later window's end touches an onset; half a lag late, that is on its sample.
     margin = size + 2 * math.ceil(rate / rate_hz)
-    ends = ((torch.arange(count + _LAG) - _LAG / 2) * (rate / rate_hz)).round().long()
+    # Before the first whole window nothing is compared: a sound that goes on from its first sample begins nowhere.
+    ends = ((torch.arange(count + _LAG) - _LAG / 2) * (rate / rate_hz)).round().long().clamp_min(size)
     padded = nn.pad(mono, (margin, margin))
     starts = ends + margin - size
     flux = torch.zeros(len(mono), count)
