@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import warnings
 from typing import TYPE_CHECKING, Any, Self
 
@@ -124,9 +123,9 @@ class VideoEncoder(torch.nn.Module):
             video = (video.detach() * 255).round().to(torch.uint8)
         prepare = self.backbone.preprocess if is_picture else self.backbone.preprocess.fit
         device = next(self.backbone.parameters()).device
-        chunks = (prepare(part.to(device)) for part in torch.split(video, self._chunk, dim=1))
+        chunks = (prepare(part.to(device)) for part in torch.split(video, self._chunk(video.shape[0]), dim=1))
         pool = (lambda seen: seen.tokens) if return_all_tokens else self._pool
-        pooled, _ = self._look(chunks, lambda seen: (pool(seen),), lambda _: None)
+        pooled, _ = self._look(chunks, lambda seen: (pool(seen),), lambda: None)
         return self._finish(pooled, video.shape[1]).movedim(0, 1)
 
     def encode(self, clip: VideoClip, ctx: RunContext, metadata: dict[str, Any]) -> VisualFeatures:
@@ -162,13 +161,13 @@ class VideoEncoder(torch.nn.Module):
 
         def pixels() -> Iterator[torch.Tensor]:
             nonlocal done
-            for chunk in clip.frames(fps=settings.fps, chunk=self._chunk):
+            for chunk in clip.frames(fps=settings.fps, chunk=self._chunk(clip.batch_size)):
                 ctx.check()
                 done += len(chunk.times_s)
                 yield self.backbone.preprocess(chunk.images.to(ctx.torch_device))
 
         with torch.inference_mode():
-            pooled, scores = self._look(pixels(), look, lambda _: ctx.report(done / total, "Looking at the picture"))
+            pooled, scores = self._look(pixels(), look, lambda: ctx.report(done / total, "Looking at the picture"))
             features = self._finish(pooled, done).movedim(0, 1)
             said = self._describe(scores, done) if scores is not None else (None, None)
         extra = {} if said[1] is None else {"labels_per_second": said[1]}
@@ -176,10 +175,9 @@ class VideoEncoder(torch.nn.Module):
         made = features.clone()  # an ordinary tensor, that can be trained on
         return VisualFeatures(made, {**metadata, "fps": settings.fps, **extra, **notes}, labels=said[0])
 
-    @property
-    def _chunk(self) -> int:
-        """Frames decoded and prepared at a time."""
-        return max(1, self.settings.batch_size * int(self.backbone.hop))
+    def _chunk(self, items: int) -> int:
+        """Frames decoded and prepared at a time: as many as a batch of windows needs."""
+        return max(1, self.settings.batch_size // items) * int(self.backbone.hop)
 
     def _warn(self) -> None:
         if self.note:
@@ -192,7 +190,7 @@ class VideoEncoder(torch.nn.Module):
         self,
         chunks: Iterable[torch.Tensor],
         function: Callable[[Any], tuple[torch.Tensor, ...]],
-        before: Callable[[int], None],
+        before: Callable[[], None],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Run all windows, and keep what `function` makes of each.
 
@@ -203,17 +201,14 @@ class VideoEncoder(torch.nn.Module):
         grad = contextlib.nullcontext() if not self.freeze else torch.no_grad()
 
         def run(rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            before()
             with grad:
                 return function(self.backbone.look(rows.to(first.dtype)))
 
-        windows = slide(chunks, self.backbone.window, self.backbone.hop)
         made: list[tuple[torch.Tensor, ...]] = []
-        for head in windows:
-            items = head.shape[0]
-            rest = itertools.islice(windows, max(1, self.settings.batch_size // items) - 1)
-            rows = torch.stack([head, *rest])
-            before(len(made))
-            parts = self._batches.run(run, rows.flatten(0, 1))
+        for windows in slide(chunks, self.backbone.window, self.backbone.hop):
+            items = windows.shape[1]
+            parts = self._batches.run(run, windows.flatten(0, 1))
             made.append(tuple(part.reshape(-1, items, *part.shape[1:]).transpose(1, 2).flatten(0, 1) for part in parts))
         columns = [torch.cat(column) for column in zip(*made, strict=True)]
         return columns[0], columns[1] if len(columns) > 1 else None

@@ -17,26 +17,31 @@ def starts(count: int, length: int, hop: int) -> list[int]:
 
 
 def slide(chunks: Iterable[torch.Tensor], length: int, hop: int) -> Iterator[torch.Tensor]:
-    """Cut consecutive chunks of frames `[B, n, ...]` into the windows `[B, length, ...]` that `starts` names.
+    """Cut consecutive chunks of frames `[B, n, ...]` into the windows that `starts` names.
 
     No more than a chunk and a window are held. Fewer frames than `length` are followed by copies of the last one.
+
+    Yields:
+        Consecutive windows `[w, B, length, ...]`, those that a chunk completes.
     """
     held: torch.Tensor | None = None
     first = upcoming = 0  # frame numbers of what is held and of the window to come
     for chunk in chunks:
         held = chunk if held is None else torch.cat([held, chunk], dim=1)
-        while held.shape[1] >= upcoming - first + length:
-            yield held[:, upcoming - first : upcoming - first + length]
-            upcoming += hop
+        ready = (held.shape[1] - (upcoming - first) - length) // hop + 1
+        if ready > 0:
+            span = held[:, upcoming - first :][:, : (ready - 1) * hop + length]
+            yield span.unfold(1, length, hop).movedim(-1, 2).transpose(0, 1)
+            upcoming += ready * hop
         done = max(0, min(upcoming - first, held.shape[1] - length))
         held, first = held[:, done:], first + done
     if held is None:
         return
     count = first + held.shape[1]
     if count < length:
-        yield torch.cat([held, held[:, -1:].expand(-1, length - count, *held.shape[2:])], dim=1)
+        yield torch.cat([held, held[:, -1:].expand(-1, length - count, *held.shape[2:])], dim=1)[None]
     elif count > upcoming - hop + length:
-        yield held[:, -length:]
+        yield held[None, :, -length:]
 
 
 def windowed(count: int, length: int, hop: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
