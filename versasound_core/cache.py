@@ -57,7 +57,7 @@ class FeatureCache:
         """Return the features stored under `key`, or None. A file that cannot be read is as good as none."""
         from safetensors import SafetensorError, safe_open
 
-        from .containers import EventTrack, VisualFeatures
+        from .containers import EventTrack, EventView, VisualFeatures
 
         path = self._path(key)
         try:
@@ -65,8 +65,11 @@ class FeatureCache:
                 told = json.loads(file.metadata()["versasound"])
                 events = told.pop("events")
                 if events is not None:
-                    onsets = [[(time_s, strength) for time_s, strength in item] for item in events["onsets"]]
-                    events = EventTrack(file.get_tensor("envelope"), events["rate_hz"], onsets, events["positions"])
+                    events["onsets"] = [[(at_s, strength) for at_s, strength in item] for item in events["onsets"]]
+                    if events["views"] is not None:
+                        names = [(f"view{item}.cells", f"view{item}.times_s") for item in range(events["views"])]
+                        events["views"] = [EventView(*map(file.get_tensor, pair)) for pair in names]
+                    events = EventTrack(file.get_tensor("envelope"), **events)
                 if told["labels"] is not None:
                     told["labels"] = [[(words, score) for words, score in item] for item in told["labels"]]
                 features = VisualFeatures(file.get_tensor("features"), events=events, **told)
@@ -86,12 +89,18 @@ class FeatureCache:
         from .media.atomic import written_whole
 
         events = features.events
-        told = {
-            "metadata": features.metadata,
-            "labels": features.labels,
-            "events": events and {"rate_hz": events.rate_hz, "onsets": events.onsets, "positions": events.positions},
-        }
-        tensors = {"features": features.features} | ({"envelope": events.envelope} if events else {})
+        told: dict[str, Any] = {"metadata": features.metadata, "labels": features.labels, "events": None}
+        tensors = {"features": features.features}
+        if events is not None:
+            told["events"] = {
+                "rate_hz": events.rate_hz,
+                "onsets": events.onsets,
+                "positions": events.positions,
+                "views": None if events.views is None else len(events.views),
+            }
+            tensors["envelope"] = events.envelope
+            for item, view in enumerate(events.views or []):
+                tensors |= {f"view{item}.cells": view.cells, f"view{item}.times_s": view.times_s}
         try:
             text = json.dumps(told)
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -7,5 +7,15 @@ from .audio import AudioData
 from .features import EventTrack, VisualFeatures
 from .request import GenerationRequest
 from .video import FrameChunk, VideoClip
+from .view import EventView
 
-__all__ = ["Alignment", "AudioData", "EventTrack", "FrameChunk", "GenerationRequest", "VideoClip", "VisualFeatures"]
+__all__ = [
+    "Alignment",
+    "AudioData",
+    "EventTrack",
+    "EventView",
+    "FrameChunk",
+    "GenerationRequest",
+    "VideoClip",
+    "VisualFeatures",
+]

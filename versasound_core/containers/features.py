@@ -13,6 +13,8 @@ from ._checks import as_dict, float_tensor, is_number, pairs, positive
 if TYPE_CHECKING:
     import torch
 
+    from .view import EventView
+
 Onsets = list[list[tuple[float, float]]]
 
 
@@ -25,6 +27,7 @@ class EventTrack:
         rate_hz: Samples of the envelope per second.
         onsets: Per item, `(time_s, strength)` in order of time, strength in (0, 1].
         positions: Per item, where each onset is in the picture, from -1 (left) to 1 (right); the middle if not given.
+        views: Per item, what changed in the picture, for aligners that look for themselves.
 
     Raises:
         InvalidInputError: If a shape, value or length is wrong.
@@ -34,6 +37,7 @@ class EventTrack:
     rate_hz: float
     onsets: Onsets
     positions: list[list[float]] = attrs.field(default=None)
+    views: list[EventView] | None = None
 
     def __attrs_post_init__(self) -> None:
         float_tensor(self.envelope, "envelope", "B, N")
@@ -43,6 +47,8 @@ class EventTrack:
         if len(self.onsets) != self.batch_size:
             raise InvalidInputError(f"onsets holds {len(self.onsets)} lists for a batch of {self.batch_size}.")
         pairs(self.onsets, "onsets", "time_s, strength")
+        if self.views is not None and len(self.views) != self.batch_size:
+            raise InvalidInputError(f"views holds {len(self.views)} items for a batch of {self.batch_size}.")
         if self.positions is None:
             object.__setattr__(self, "positions", [[0.0] * len(item) for item in self.onsets])
         counts = [len(item) for item in self.onsets]
@@ -91,6 +97,7 @@ class EventTrack:
                 [(item[k][0] - start_s, item[k][1]) for k in ks] for item, ks in zip(self.onsets, kept, strict=True)
             ],
             positions=[[places[k] for k in ks] for places, ks in zip(self.positions, kept, strict=True)],
+            views=None if self.views is None else [view.window(start_s, end_s) for view in self.views],
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as nn
 
 from versasound_core.containers.features import EventTrack
+from versasound_core.containers.view import CHANNELS, SIDE, EventView, view_cells
 from versasound_core.device import one_thread
 
 from .motion import max_around, velocity_changes
@@ -50,6 +51,8 @@ class EventDetector:
         self._judged = 0  # how many of them are context only
         self._peaks: list[tuple[float, float, float]] = []  # strength, time, position
         self._envelope: list[tuple[float, float]] = []  # time, strength
+        self._cells = [torch.zeros(0, CHANNELS, SIDE, SIDE, dtype=torch.uint8)]
+        self._shown: list[float] = []  # when, of every picture kept
 
     def push(self, luma: torch.Tensor, times_s: torch.Tensor) -> None:
         """Take the next pictures.
@@ -68,6 +71,7 @@ class EventDetector:
                     continue
             self._pictures.append(picture)
             self._times.append(time_s)
+            self._shown.append(time_s)
             if len(self._times) == _BATCH + 2:
                 self._measure()
 
@@ -90,10 +94,14 @@ class EventDetector:
             rate_hz=RATE_HZ,
             onsets=[[(time_s, min(1.0, strength / loud)) for strength, time_s, _ in kept]],
             positions=[[position for _, _, position in kept]],
+            views=[EventView(torch.cat(self._cells), torch.tensor(self._shown or [0.0], dtype=torch.float64))],
         )
 
     def _measure(self) -> None:
         """Turn the pictures at hand into cues, keeping the last two for the next batch."""
+        new = len(self._shown) - 1 - sum(map(len, self._cells))
+        if new > 0:
+            self._cells.append(view_cells(torch.stack(self._pictures[-new - 1 :])))
         if len(self._times) < 3:  # noqa: PLR2004
             return
         pictures, times = torch.stack(self._pictures), torch.tensor(self._times, dtype=torch.float64)
@@ -198,4 +206,5 @@ def join_tracks(tracks: list[EventTrack]) -> EventTrack:
         rate_hz=tracks[0].rate_hz,
         onsets=[item for track in tracks for item in track.onsets],
         positions=[item for track in tracks for item in track.positions],
+        views=[view for track in tracks for view in track.views or []] or None,
     )
