@@ -33,6 +33,8 @@ def onset_envelope(audio: AudioData, rate_hz: float = 100.0) -> torch.Tensor:
     mono = audio.waveform.detach().to("cpu", torch.float32).mean(1)
     rate = audio.sample_rate
     count = max(1, round(audio.duration * rate_hz))
+    if rate < 2 * _LOWEST_HZ:
+        return torch.zeros(len(mono), count)
     size = 2 ** math.ceil(math.log2(0.02 * rate))
     # The logarithm answers as soon as the later window's end touches an onset; half a lag late, that is on its sample.
     margin = size + 2 * math.ceil(rate / rate_hz)
