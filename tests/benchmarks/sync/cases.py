@@ -1,4 +1,4 @@
-"""What the aligners are measured on: a picture, a sound that is wrong by a known amount, and where its strikes belong."""
+"""What the aligners are measured on: a picture, a sound that is wrong by a known amount, and where it belongs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def rendered(fault: Fault, count: int) -> Iterator[Case]:
         rng = np.random.default_rng([seed, FAULTS.index(fault)])
         duration_s = features.events.duration_s
         heard_s = times_s + Delay.draw(fault, duration_s, rng)(times_s)
-        inside = (heard_s >= 0) & (heard_s < duration_s - 0.05)  # noqa: PLR2004
+        inside = (heard_s >= 0) & (heard_s < duration_s - 0.05)
         if not inside.any():
             continue
         struck = EventTrack(
@@ -145,7 +145,7 @@ def real(fault: Fault, count: int, folder: Path, window_s: float | None = None) 
         end_s = picture_s if window_s is None else min(start_s + window_s, picture_s)
         delay = Delay.draw(fault, picture_s, rng)
         rate = own.sample_rate
-        # The delay is a function of the true time; the sound at each moment is what is so much earlier in the clip's own.
+        # The delay is a function of the true time: each moment plays what is so much earlier in the clip's own.
         fine_s = np.arange(-2.0, picture_s + 2.0, 0.001)
         grid_s = np.arange(round((end_s - start_s) * rate)) / rate + start_s
         source_s = np.interp(grid_s, fine_s + delay(fine_s), fine_s)
@@ -153,7 +153,7 @@ def real(fault: Fault, count: int, folder: Path, window_s: float | None = None) 
         moved = np.interp(source_s * rate, np.arange(len(wave)), wave, 0.0, 0.0).astype(np.float32)
         times_s = _attacks(own)
         heard_s = times_s + delay(times_s)
-        inside = (heard_s >= start_s) & (heard_s < end_s - 0.05)  # noqa: PLR2004
+        inside = (heard_s >= start_s) & (heard_s < end_s - 0.05)
         if inside.any():
             yield Case(
                 f"{name} {k}",
