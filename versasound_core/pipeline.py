@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Shares of the progress: looking, making, mastering and writing.
 _LOOKED, _MADE = 0.5, 0.75
-_SOUND_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
+SOUND_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -137,7 +137,7 @@ class Pipeline:
         from .media.audio import save_audio
         from .media.mux import check_target, mux
 
-        alone = output.suffix.lower() in _SOUND_SUFFIXES
+        alone = output.suffix.lower() in SOUND_SUFFIXES
         if not alone:
             check_target(clip, output)
         elif clip.path and output.exists() and output.samefile(clip.path):

@@ -8,13 +8,21 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _console as console
-from . import add_sound, demo, doctor, plugins, pull
+from . import add_sound, align, demo, doctor, plugins, pull, sync_report
 from ._parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = {"add-sound": add_sound, "demo": demo, "plugins": plugins, "pull": pull, "doctor": doctor}
+_COMMANDS = {
+    "add-sound": add_sound,
+    "align": align,
+    "sync-report": sync_report,
+    "demo": demo,
+    "plugins": plugins,
+    "pull": pull,
+    "doctor": doctor,
+}
 _USAGE = 2
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _EPILOG = """\

@@ -25,7 +25,7 @@ _METAVARS = {"int": "N", "float": "X", "str": "TEXT", "path": "PATH"}
 _KEYS = {"encoder": "backbone", "generator": "default_model", "aligner": "sync_method", "refiner": "backend"}
 
 
-def add_backend_flags(parser: Parser, words: list[str]) -> None:
+def add_backend_flags(parser: Parser, words: list[str], roles: tuple[Role, ...] = ROLES) -> None:
     """Add a group of flags for each backend that `words` or the configuration they name choose.
 
     What is chosen is left in the defaults `backends` and `configuration` of the parser.
@@ -35,7 +35,7 @@ def add_backend_flags(parser: Parser, words: list[str]) -> None:
         PluginError: If a backend cannot be used.
     """
     look = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("config", *ROLES):
+    for name in ("config", *roles):
         look.add_argument(f"--{name}")
     try:
         given = look.parse_known_args(words)[0]
@@ -44,7 +44,7 @@ def add_backend_flags(parser: Parser, words: list[str]) -> None:
     asks_for_help = not words or "-h" in words or "--help" in words
     config = None if given.config is None else load_config(given.config)
     chosen: dict[Role, Backend | None] = {}
-    for role in ROLES:
+    for role in roles:
         name = getattr(given, role) or (config.backend(role)[0] if config else getattr(Recipe(), role))
         try:
             chosen[role] = None if role in OPTIONAL_ROLES and name == "none" else _find(role, name)
