@@ -306,7 +306,10 @@ def _blame(pipeline: Pipeline, role: Role, name: str | None) -> Iterator[None]:
 
 
 def add_sound(
-    source: str | os.PathLike[str], output: str | os.PathLike[str], recipe: Recipe | None = None, **recipe_fields: Any
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    recipe: Recipe | None = None,
+    **recipe_fields: Any,  # noqa: ANN401  (as many types as a recipe has fields)
 ) -> Result:
     """Make sound for one clip: `add_sound("clip.mp4", "out.mp4", prompt="footsteps on gravel")`.
 

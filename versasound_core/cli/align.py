@@ -36,12 +36,17 @@ def add(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # noqa:
     parser.add_argument("clip", metavar="CLIP", help="a video file")
     parser.add_argument("sound", metavar="SOUND", help="a sound file, or a video file whose sound is meant")
     parser.add_argument(
-        "-o", "--output", metavar="PATH",
+        "-o",
+        "--output",
+        metavar="PATH",
         help="the file to write: a sound, or .mp4, .m4v, .mov, .mkv or .webm for the clip with it; "
         "by default SOUND_aligned.wav beside the sound",
     )
     parser.add_argument(
-        "--sync-strength", type=float, default=argparse.SUPPRESS, metavar="X",
+        "--sync-strength",
+        type=float,
+        default=argparse.SUPPRESS,
+        metavar="X",
         help=f"how far sounds are moved, 0 to 1 (default: {Recipe().sync_strength:g})",
     )
     add_choices(parser)

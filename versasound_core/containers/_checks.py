@@ -37,9 +37,9 @@ def float_tensor(value: Any, name: str, layout: str) -> torch.Tensor:  # noqa: A
 
 
 def _sum(data: torch.Tensor) -> float:
-    """One reduction instead of a mask as large as the data: a sum is finite unless a value is not (or it overflows)."""
+    """One reduction, and no mask as large as the data: a sum is finite unless a value is not, or it overflows."""
     if data.device.type == "cpu" and data.dtype in {torch.float32, torch.float64}:
-        # NumPy stays on this thread: PyTorch's pool costs more than the sum where a decoder or encoder keeps cores busy.
+        # NumPy stays on this thread: PyTorch's pool costs more than the sum where a decoder keeps the cores busy.
         with np.errstate(invalid="ignore", over="ignore"):
             return float(data.numpy().sum(dtype=np.float64))
     return float(data.sum() if data.device.type == "mps" else data.sum(dtype=torch.float64))  # MPS has no float64
