@@ -31,6 +31,7 @@ from versasound_core.events import detect_events
 from versasound_core.hooks import hookimpl
 from versasound_core.media.audio import load_audio
 from versasound_core.registry import Registry
+from versasound_core.scenes import random_scene, write_scene
 from versasound_core.segments import OVERLAP_S, SEGMENT_S, segments
 
 RATE = 8000
@@ -452,6 +453,13 @@ class TestAddSound:
         a, b, c = ((tmp_path / f"{name}.mp4").read_bytes() for name in "abc")
         assert a == b
         assert a != c
+
+    def test_features_from_the_cache_make_the_same_file(self, tmp_path: Path) -> None:
+        source = write_scene(random_scene(100, 3.0), tmp_path / "scene.mp4", height=96)
+        for name in ("fresh", "kept"):
+            ctx = RunContext(cache_dir=tmp_path / "cache")
+            Pipeline(Recipe(prompt="wooden knocks"), ctx).add_sound(source, tmp_path / f"{name}.mp4")
+        assert (tmp_path / "kept.mp4").read_bytes() == (tmp_path / "fresh.mp4").read_bytes()
 
     def test_nothing_global_is_touched(self, make_clip, tmp_path: Path) -> None:
         threads, states = torch.get_num_threads(), (torch.get_rng_state(), str(np.random.get_state()))
