@@ -8,7 +8,7 @@ import numpy as np
 
 from versasound_core.containers import Alignment
 from versasound_core.events.cues import RATE_HZ, Floats, events_for, picture_cues, sound_cues
-from versasound_core.events.lags import best_path, knots_at, lag_products, path_scores, trusted
+from versasound_core.events.lags import best_path, finer, knots_at, lag_products, path_scores, trusted
 
 if TYPE_CHECKING:
     from versasound_core.containers import AudioData, VisualFeatures
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HOP = 4  # steps of the picture's axis at once
 _NEARBY_S = 0.15  # standard deviation of what a moment's neighbours are
+_PLAIN = 0.8  # of the best warp's match that a constant lag must have to be preferred
 _LEAST = 1e-3  # weight of a moment that does not fit at all
 _SAME_S = 0.5 / RATE_HZ  # an offset finer than the envelopes is none
 
@@ -74,7 +75,8 @@ def warp(seen: list[Floats], heard: Floats, reach: int, max_stretch: float, stif
     picture moves on by `HOP` steps and the sound by between `1 - max_stretch` and `1 + max_stretch` times as many. The
     cost of a cell is minus the product of the two, so that strikes must meet onsets and nothing else matters. The band
     is as wide as the largest offset and the path may begin anywhere in it: offset and warp are found at once. The cells
-    of one row are all computed together; memory is `N / HOP * (2 * reach + 1)`.
+    of one row are all computed together; memory is `N / HOP * (2 * reach + 1)`. A constant lag that explains
+    nearly as much is preferred, so that what is in its place stays there.
 
     Args:
         seen: Cues `[N]` of the picture; each weighs as much as it explains.
@@ -91,7 +93,12 @@ def warp(seen: list[Floats], heard: Floats, reach: int, max_stretch: float, stif
     matches = np.stack([lag_products(cue, heard, reach, HOP) for cue in seen])
     match = matches[0] if len(seen) == 1 else trusted(matches, path_scores(matches, penalty))
     path = best_path(path_scores(match, penalty), penalty)
-    return (path - reach).astype(np.float32), match[np.arange(len(path)), path]
+    fits = match[np.arange(len(path)), path]
+    whole = match.mean(0)
+    if whole.max() >= _PLAIN * fits.mean():
+        constant = int(whole.argmax())
+        return np.full(len(path), finer(whole, constant) - reach, np.float32), match[:, constant]
+    return (path - reach).astype(np.float32), fits
 
 
 def _supported(lags: Floats, fits: Floats) -> Floats:
