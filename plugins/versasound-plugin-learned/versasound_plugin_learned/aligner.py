@@ -1,0 +1,79 @@
+"""The learned aligner: what a small network sees strike, and what is heard, brought together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from versasound_core.containers import Alignment
+from versasound_core.device import one_thread
+from versasound_core.errors import InvalidInputError
+
+from . import path, strikes
+
+if TYPE_CHECKING:
+    from versasound_core.containers import AudioData, EventView, VisualFeatures
+    from versasound_core.context import RunContext
+
+_SAME_S = 0.004  # what is nearer needs no moving
+
+
+class LearnedAligner:
+    """Finds offset and warp together, from strikes seen finer than the frame rate.
+
+    Args:
+        max_offset_s: The largest offset looked for, seconds.
+        adaptive: Let the offset vary in time where the strikes support that.
+        min_confidence: Below this the sound is left alone.
+    """
+
+    def __init__(self, *, max_offset_s: float, adaptive: bool, min_confidence: float) -> None:
+        self.max_offset_s, self.adaptive, self.min_confidence = max_offset_s, adaptive, min_confidence
+
+    def estimate(self, audio: AudioData, features: VisualFeatures, ctx: RunContext) -> Alignment:
+        """Measure how far the sound is off: one knot for each onset of the sound says where it belongs.
+
+        The confidence is the share of the evidence, strikes and onsets, that finds its partner; below `min_confidence`
+        there is no knot.
+
+        Raises:
+            InvalidInputError: If the features have no view of the clip's changes or are another batch than the sound.
+            ModelLoadError: If the weights are missing or broken.
+        """
+        views = features.events.views if features.events else None
+        if views is None:
+            raise InvalidInputError(
+                "learned needs features whose events keep a view of the clip.", "Add them with detect_events(clip)."
+            )
+        if len(views) != audio.shape[0]:
+            raise InvalidInputError(f"{len(views)} clips cannot be aligned with {audio.shape[0]} sounds.")
+        knots, confidences = [], []
+        with one_thread():
+            for item, (view, heard) in enumerate(zip(views, strikes.onsets(audio), strict=True)):
+                ctx.report(item / len(views), "measuring the offset")
+                found, confidence = self._item(view, heard, max(1, round(audio.duration * strikes.RATE_HZ)))
+                knots.append(found)
+                confidences.append(confidence)
+        return Alignment(knots, confidences)
+
+    def _item(self, view: EventView, heard: strikes.Moments, count: int) -> tuple[list[tuple[float, float]], float]:
+        density = strikes.seen(view, count)
+        struck = strikes.strikes(density)
+        if len(heard.times_s) == 0 or len(struck.times_s) == 0:
+            return [], 0.0
+        reach_s = min(self.max_offset_s, count / strikes.RATE_HZ)
+        way = path.search(density, struck, heard, reach_s, adaptive=self.adaptive)
+        confidence = _confidence(way)
+        if confidence < self.min_confidence:
+            return [], confidence
+        moves = path.offsets(way, struck, heard, adaptive=self.adaptive)
+        if abs(moves).max() < _SAME_S:
+            return [], confidence
+        knots: list[tuple[float, float]] = []
+        for time_s, move_s in zip(heard.times_s.tolist(), moves.tolist(), strict=True):
+            if not knots or time_s + move_s > knots[-1][1]:
+                knots.append((time_s, time_s + move_s))
+        return knots, confidence
+
+
+def _confidence(way: path.Path) -> float:
+    return min(max(way.gain / max(way.possible, 1e-9), 0.0), 1.0)
