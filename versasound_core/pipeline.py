@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +14,7 @@ from .contracts import BlockRefiner
 from .device import resolve_device
 from .errors import BrokenPluginError, InvalidInputError, VersaSoundError, in_words
 from .hooks import PLUGIN_FAILURES
+from .media.ahead import ahead
 from .media.blocks import joined
 from .recipe import Recipe
 from .registry import Registry, default_registry
@@ -148,7 +149,8 @@ class Pipeline:
             if alone:
                 save_audio(joined(refined), output)
             else:
-                mux(clip, refined, output)
+                with closing(ahead(refined)) as blocks:  # the sound is coded while its next block is finished
+                    mux(clip, blocks, output)
         self.ctx.report(1.0, "done")
         return Result(
             path=output,

@@ -7,13 +7,13 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
 T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Generator[T], depth: int = 2) -> Iterator[T]:
+def ahead(items: Generator[T], depth: int = 2) -> Generator[T]:
     """Yield what `items` yields, which runs up to `depth` items ahead in another thread.
 
     What it raises is raised here. When the reader stops early, `items` is closed before this returns.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import attrs
@@ -59,13 +60,15 @@ def measure(sound: AudioData | Iterable[AudioData]) -> Loudness:
     """
     loudness: _LoudnessMeter | None = None
     peaks: _PeakMeter | None = None
-    for block in [sound] if isinstance(sound, AudioData) else sound:
-        if loudness is None or peaks is None:
-            loudness = _LoudnessMeter(block)
-            peaks = _PeakMeter(block.sample_rate, block.num_channels)
-        samples = samples_of(block)
-        loudness.add(samples)
-        peaks.add(samples)
+    with ThreadPoolExecutor(1) as beside:
+        for block in [sound] if isinstance(sound, AudioData) else sound:
+            if loudness is None or peaks is None:
+                loudness = _LoudnessMeter(block)
+                peaks = _PeakMeter(block.sample_rate, block.num_channels)
+            samples = samples_of(block)
+            heard = beside.submit(loudness.add, samples)
+            peaks.add(samples)
+            heard.result()
     if loudness is None or peaks is None:
         return Loudness(-math.inf, np.zeros(0, np.float32))
     return Loudness(loudness.result(), peaks.result())
