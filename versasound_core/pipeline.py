@@ -22,7 +22,7 @@ from .segments import Segment, joined_segments, segments
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from .cache import FeatureCache
     from .cards import Role
@@ -200,7 +200,7 @@ class _Making:
     def __exit__(self, *_: object) -> None:
         self.spool.__exit__()
 
-    def finished(self, ctx: RunContext) -> Generator[AudioData]:
+    def finished(self, ctx: RunContext) -> Iterator[AudioData]:
         """Yield the blocks of the finished sound."""
         recipe = self.recipe
         count = round(self.clip.duration_s * recipe.sample_rate)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import TypeVar
 
 T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Generator[T], depth: int = 2) -> Generator[T]:
+def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
     """Yield what `items` yields, which runs up to `depth` items ahead in another thread.
 
     What it raises is raised here. When the reader stops early, `items` is closed before this returns.
@@ -31,7 +29,8 @@ def ahead(items: Generator[T], depth: int = 2) -> Generator[T]:
         except BaseException as error:  # noqa: BLE001  (handed to the reader)
             failure.append(error)
         finally:
-            items.close()
+            if isinstance(items, Generator):
+                items.close()
             ready.put(_END)
 
     worker = threading.Thread(target=work, name="versasound-ahead", daemon=True)
