@@ -92,8 +92,7 @@ def test_while_the_file_is_written(started, folder):
 def test_a_second_time_interrupts_what_does_not_listen(started, folder):
     child = started("refiner", "deaf")
     child.send_signal(signal.SIGINT)
-    while "a second time" not in child.stderr.readline():
-        pass
+    assert any("a second time" in line for line in iter(child.stderr.readline, ""))
     assert child.poll() is None
     child.send_signal(signal.SIGINT)
     _, said = child.communicate()

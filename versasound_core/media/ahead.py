@@ -14,11 +14,13 @@ _END = object()
 def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
     """Yield what `items` yields, which runs up to `depth` items ahead in another thread.
 
-    What it raises is raised here. When the reader stops early, `items` is closed before this returns.
+    What it raises is raised here. When the reader stops early, `items` is closed before this returns, unless the wait
+    for its next item was interrupted: who interrupts does not wait for work that may never end.
     """
     ready: queue.Queue[object] = queue.Queue(depth)
     stopped = threading.Event()
     failure: list[BaseException] = []
+    patient = True
 
     def work() -> None:
         try:
@@ -40,11 +42,13 @@ def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
             yield item  # type: ignore[misc]
         if failure:
             raise failure[0]
+    except KeyboardInterrupt:
+        patient = False
+        raise
     finally:
         stopped.set()
-        while worker.is_alive():  # the worker may wait for room
+        while patient and worker.is_alive():  # the worker may wait for room
             try:
                 ready.get(timeout=0.01)
             except queue.Empty:
                 continue
-        worker.join()
