@@ -14,8 +14,8 @@ _END = object()
 def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
     """Yield what `items` yields, which runs up to `depth` items ahead in another thread.
 
-    What it raises is raised here. When the reader stops early, `items` is closed before this returns, unless the wait
-    for its next item was interrupted: who interrupts does not wait for work that may never end.
+    What it raises is raised here. When the reader stops early, `items` is closed before this returns, unless the reader
+    was interrupted: who interrupts does not wait for work that may never end.
     """
     ready: queue.Queue[object] = queue.Queue(depth)
     stopped = threading.Event()
@@ -42,8 +42,9 @@ def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
             yield item  # type: ignore[misc]
         if failure:
             raise failure[0]
-    except KeyboardInterrupt:
-        patient = False
+    except BaseException as error:
+        # Interrupted while it waited here, or elsewhere and closes this on its way out.
+        patient = not any(isinstance(one, KeyboardInterrupt) for one in (error, error.__context__))
         raise
     finally:
         stopped.set()
