@@ -33,7 +33,8 @@ def shrink(frame: VideoFrame, plane: int, height: int, width: int) -> np.ndarray
     stored = stored if rows is None else stored.take(rows, axis=0)
     across = stored.reshape(height, -1, stored.shape[1]).sum(1, dtype=np.uint16)
     mean = np.add.reduceat(across, borders, axis=1, dtype=np.uint32) * weight
-    return (mean + np.float32(0.5)).astype(np.uint8)
+    rounded: np.ndarray = (mean + np.float32(0.5)).astype(np.uint8)
+    return rounded
 
 
 @functools.lru_cache(maxsize=16)
