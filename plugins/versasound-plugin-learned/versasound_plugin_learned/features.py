@@ -72,7 +72,7 @@ class FeatureAligner(nn.Module):
 
     @torch.no_grad()
     def lag(self, visual: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
-        """Return by how many steps `[B]` the sound must move later: the mean of the likeliest lag and its neighbours."""
+        """Return by how many steps `[B]` the sound must move later: the mean of the likeliest and its neighbours."""
         chances = self(visual, audio).softmax(1)
         lags = torch.arange(-self.max_lag, self.max_lag + 1, device=chances.device)
         near = (lags[None] - lags[chances.argmax(1)][:, None]).abs() <= 1
