@@ -91,10 +91,9 @@ class TemporalAlignmentModule(nn.Module):
         aligner = self._aligner(sync_method, adaptive=adaptive)
         features = over(visual_features, sound.duration)
         if features.events is None:
-            text = (
-                "The features have no events, so that nothing says when: the sound was left as it is. Give the aligner "
-            )
-            warnings.warn(f"{text}what UniversalVisualEncoder returns.", NothingToFollowWarning, stacklevel=2)
+            text = "The features have no events, so that nothing says when: the sound was left as it is."
+            cure = "Give the aligner what UniversalVisualEncoder returns."
+            warnings.warn(f"{text} {cure}", NothingToFollowWarning, stacklevel=2)
             return sound
         device = cast("torch.Tensor", self._place).device
         alignment = aligner.estimate(sound, features, RunContext(device=str(device)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from versasound_core.errors import PluginError
+
+_PLUGIN = "versasound_plugin_training"
 
 
 class TrainingMissingError(PluginError, ImportError):
@@ -18,9 +21,9 @@ def from_plugin(name: str) -> Any:  # noqa: ANN401  (a class of the plugin)
         TrainingMissingError: It is not installed; says how to install it.
     """
     try:
-        import versasound_plugin_training as plugin
+        plugin = importlib.import_module(_PLUGIN)
     except ModuleNotFoundError as error:
-        if error.name != "versasound_plugin_training":
+        if error.name != _PLUGIN:
             raise
         message = f"{name} comes with the plugin that trains, which is not installed."
         raise TrainingMissingError(message, "pip install versasound-plugin-training") from None

@@ -10,7 +10,6 @@ import attrs
 import torch
 
 from comfyui_extension.backends import create
-from versasound_core.containers import AudioData
 from versasound_core.context import RunContext
 from versasound_core.errors import InvalidInputError
 from versasound_core.media.audio import load_audio, save_audio
@@ -18,6 +17,7 @@ from versasound_core.media.audio import load_audio, save_audio
 if TYPE_CHECKING:
     import os
 
+    from versasound_core.containers import AudioData
     from versasound_core.contracts import Refiner
 
 
