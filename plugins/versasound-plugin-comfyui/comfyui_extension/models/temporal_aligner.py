@@ -78,7 +78,7 @@ class TemporalAlignmentModule(nn.Module):
                 returned as it came, with a `NothingToFollowWarning`.
             sync_method: `learned`, `dtw`, `cross_correlation`, or any other that `versasound plugins` lists.
             sync_strength: 0 leaves the sound as it is, 1 moves every event all the way.
-            adaptive: Let the offset vary in time; False looks for one offset for the whole sound, where the aligner can.
+            adaptive: Let the offset vary in time; False looks for one offset for the whole sound, if the aligner can.
 
         Returns:
             The sound, as long as it came; `metadata["sync_confidence"]` says for each item how sure the aligner was.

@@ -10,49 +10,7 @@ if TYPE_CHECKING:
     import torch
 
     from comfyui_extension.utils.latent_utils import Latents, Vae
-    from versasound_core.containers import VideoClip, VisualFeatures
-
-
-def look(clip: VideoClip, backbone: str, input_size: int | None, *, known_fps: bool) -> VisualFeatures:
-    """Encode a clip with one of the installed encoders, and find its events.
-
-    Args:
-        clip: The clip.
-        backbone: Name of the encoder.
-        input_size: Side of the square that the model sees, for encoders that can choose; None for their own.
-        known_fps: Whether the clip's rate is true; if not, its features are later spread over the length of the sound.
-    """
-    import attrs
-
-    from comfyui_extension.backends import create
-    from comfyui_extension.models.clock import assumed
-    from versasound_core.context import RunContext
-    from versasound_core.device import resolve_device
-    from versasound_core.events import detect_events
-
-    ctx = RunContext(device=str(resolve_device("auto")))
-    encoder = create("encoder", backbone, {"input_size": input_size})
-    features: VisualFeatures = encoder.encode(clip, ctx)
-    metadata = {"duration_s": clip.duration_s, **features.metadata}
-    if not known_fps:
-        metadata = {**assumed(), **metadata}
-    return attrs.evolve(features, metadata=metadata, events=features.events or detect_events(clip, ctx))
-
-
-def clip_of(video: torch.Tensor, fps: float | None) -> VideoClip:
-    """Make a clip of pictures `[N, H, W, C]` or clips `[B, T, C, H, W]`, in [0, 1].
-
-    Raises:
-        InvalidInputError: Another shape, no pictures, or values out of range.
-    """
-    import torch
-
-    from comfyui_extension.models.clock import ASSUMED_FPS
-    from versasound_core.containers import VideoClip
-
-    if isinstance(video, torch.Tensor) and video.ndim == 4:  # noqa: PLR2004
-        video = video[..., :3].movedim(-1, 1)[None].clamp(0, 1)
-    return VideoClip.from_tensor(video, fps or ASSUMED_FPS)
+    from versasound_core.containers import VisualFeatures
 
 
 class VisualFeatureExtractor:
@@ -98,7 +56,14 @@ class VisualFeatureExtractor:
             ModelLoadError: Its weights are not on this machine.
             InvalidInputError: Pictures that are none.
         """
-        return look(clip_of(video, fps), backbone, input_size, known_fps=bool(fps))
+        from comfyui_extension.backends import create
+        from comfyui_extension.looking import clip_of_pictures, look
+        from versasound_core.context import RunContext
+        from versasound_core.device import resolve_device
+
+        encoder = create("encoder", backbone, {"input_size": input_size})
+        ctx = RunContext(device=str(resolve_device("auto")))
+        return look(encoder, clip_of_pictures(video, fps), ctx, known_fps=bool(fps))
 
 
 class LatentToVisualFeatures:
