@@ -90,8 +90,8 @@ def chosen(role: Role, value: Mapping[str, Any] | str) -> tuple[str | None, dict
 def refusal(**values: Any) -> str | bool:  # noqa: ANN401
     """Return why drop-downs cannot be used as they are set, for `validate_inputs`; True if they can."""
     for role, value in values.items():
-        if value is None:  # it comes by a wire, and nobody knows it yet
-            continue
+        if value is None:
+            return f"no {role} is chosen."
         try:
             chosen(role, value)  # type: ignore[arg-type]  # the names of the inputs are those of the roles
         except VersaSoundError as error:

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import attrs
 from comfy_api.latest import io
-from comfyui_extension.nodes.widgets import heard, told
 
 from versasound_core.cards import ROLES
-from versasound_core.media.audio import load_audio
-from versasound_core.media.blocks import joined
-from versasound_core.media.mixing import mix_original
-from versasound_core.pipeline import Pipeline
-from versasound_core.recipe import Recipe
-from versasound_plugin_comfyui import sounds
-from versasound_plugin_comfyui import video as video_module
 from versasound_plugin_comfyui.host import Turns, running
 from versasound_plugin_comfyui.registry import kept
 from versasound_plugin_comfyui.widgets import choice, chosen, refusal
@@ -41,6 +32,7 @@ class AddSoundToVideo(io.ComfyNode):
             node_id="VersaSound_AddSoundToVideo",
             display_name="Add Sound to Video",
             category=inputs.CATEGORY,
+            accept_all_inputs=True,  # an unknown backend too, so that validation can say what is wrong with it
             description="Puts sound to a video: looks at it, makes fitting sound, puts each sound on its moment. The "
             "picture is copied as it is, and the sound is as long as the picture, at any frame rate.",
             search_aliases=["foley", "video to audio", "sound effects", "sfx"],
@@ -91,8 +83,17 @@ class AddSoundToVideo(io.ComfyNode):
         original_level_db: float,
         steps: int,
         guidance: float,
+        **_: Any,
     ) -> io.NodeOutput:
         """Look once, and make each variation."""
+        import attrs
+        from comfyui_extension.nodes.widgets import told
+
+        from versasound_core.pipeline import Pipeline
+        from versasound_core.recipe import Recipe
+        from versasound_plugin_comfyui import sounds
+        from versasound_plugin_comfyui.video import clip_of, with_sound
+
         roles: dict[str, Any] = {}
         for role, value in zip(ROLES, (encoder, generator, aligner, refiner), strict=True):
             roles[role], roles[f"{role}_options"] = chosen(role, value)
@@ -110,7 +111,7 @@ class AddSoundToVideo(io.ComfyNode):
                 device=ctx.device,
                 precision=ctx.precision,
             )
-            clip = video_module.clip_of(video)
+            clip = clip_of(video)
             turns = Turns(ctx.report, variations)
             pipeline = Pipeline(recipe, attrs.evolve(ctx, progress=turns), cast("Registry", kept))
             features = pipeline.encode(clip)
@@ -119,7 +120,7 @@ class AddSoundToVideo(io.ComfyNode):
                 turns.number = number
                 made.append(pipeline.sound(clip, features, seed=seed + number))
             audio = sounds.batch(made)
-            videos = [video_module.with_sound(clip, sound) for sound in sounds.items(audio)]
+            videos = [with_sound(clip, sound) for sound in sounds.items(audio)]
         return io.NodeOutput(videos, told(audio), "\n".join(audio.metadata.get("notes", [])))
 
 
@@ -142,7 +143,15 @@ class AttachSound(io.ComfyNode):
     @classmethod
     def execute(cls, video: Any, audio: Any, keep_original: str, original_level_db: float) -> io.NodeOutput:
         """Write a video for each sound of the batch."""
-        clip = video_module.clip_of(video)
+        from comfyui_extension.nodes.widgets import heard
+
+        from versasound_core.media.audio import load_audio
+        from versasound_core.media.blocks import joined
+        from versasound_core.media.mixing import mix_original
+        from versasound_plugin_comfyui import sounds
+        from versasound_plugin_comfyui.video import clip_of, with_sound
+
+        clip = clip_of(video)
         videos = []
         with running() as ctx:
             for number, sound in enumerate(sounds.items(heard(audio))):
@@ -151,5 +160,5 @@ class AttachSound(io.ComfyNode):
                 if keep_original != "replace" and clip.has_audio:
                     own = load_audio(cast("Path", clip.path), sample_rate=sound.sample_rate)
                     mixed = joined(mix_original([sound], [own], cast("Any", keep_original), original_level_db))
-                videos.append(video_module.with_sound(clip, mixed))
+                videos.append(with_sound(clip, mixed))
         return io.NodeOutput(videos)

@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import torch
 from comfy_api.latest import io, ui
-from comfyui_extension.looking import clip_of_pictures, look
-from comfyui_extension.utils.latent_utils import LatentProcessor
 
 from versasound_core.errors import InvalidInputError
-from versasound_plugin_comfyui import timeline
-from versasound_plugin_comfyui import video as video_module
 from versasound_plugin_comfyui.host import named, running
 from versasound_plugin_comfyui.registry import kept
 from versasound_plugin_comfyui.widgets import choice, chosen, refusal
@@ -37,6 +32,7 @@ class VisualFeatureExtractor(io.ComfyNode):
             node_id="VersaSound_VisualFeatureExtractor",
             display_name="Visual Feature Extractor",
             category=inputs.CATEGORY,
+            accept_all_inputs=True,  # an unknown backend too, so that validation can say what is wrong with it
             description="Looks at a video: what it looks like over time, when something strikes, and what it may be. "
             "The frame rate is the video's own.",
             inputs=[io.Video.Input("video"), choice("encoder", tooltip=inputs.ENCODER)],
@@ -49,9 +45,11 @@ class VisualFeatureExtractor(io.ComfyNode):
         return refusal(encoder=encoder)
 
     @classmethod
-    def execute(cls, video: Any, encoder: Choice) -> io.NodeOutput:
+    def execute(cls, video: Any, encoder: Choice, **_: Any) -> io.NodeOutput:
         """Look at the clip."""
-        return _looked(video_module.clip_of(video), encoder)
+        from versasound_plugin_comfyui.video import clip_of
+
+        return _looked(clip_of(video), encoder)
 
 
 class LatentToVisualFeatures(io.ComfyNode):
@@ -64,6 +62,7 @@ class LatentToVisualFeatures(io.ComfyNode):
             node_id="VersaSound_LatentToVisualFeatures",
             display_name="Latent to Visual Features",
             category=inputs.CATEGORY,
+            accept_all_inputs=True,  # an unknown backend too, so that validation can say what is wrong with it
             description="Decodes latents and looks at the pictures. Latents have no frame rate: say how "
             "fast they play.",
             inputs=[
@@ -81,8 +80,11 @@ class LatentToVisualFeatures(io.ComfyNode):
         return refusal(encoder=encoder)
 
     @classmethod
-    def execute(cls, latents: Any, vae: Any, fps: float, encoder: Choice) -> io.NodeOutput:
+    def execute(cls, latents: Any, vae: Any, fps: float, encoder: Choice, **_: Any) -> io.NodeOutput:
         """Decode, and look at the pictures."""
+        from comfyui_extension.looking import clip_of_pictures
+        from comfyui_extension.utils.latent_utils import LatentProcessor
+
         pictures = LatentProcessor().decode_latents(latents, vae).float()
         return _looked(clip_of_pictures(pictures, fps), encoder)
 
@@ -109,6 +111,10 @@ class EventTrack(io.ComfyNode):
     @classmethod
     def execute(cls, visual_features: VisualFeatures) -> io.NodeOutput:
         """Draw the events."""
+        import torch
+
+        from versasound_plugin_comfyui import timeline
+
         events = visual_features.events
         if events is None:
             raise InvalidInputError("these features have no events.", "Take them from Visual Feature Extractor.")
@@ -131,6 +137,8 @@ def _seen() -> list[Any]:
 
 
 def _looked(clip: VideoClip, encoder: Choice) -> io.NodeOutput:
+    from comfyui_extension.looking import look
+
     name, options = chosen("encoder", encoder)
     with running(("encoder", name)) as ctx:
         eyes = kept.create("encoder", str(name), **options)

@@ -5,14 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
-from comfyui_extension import nodes as classic
-from comfyui_extension.models.clock import over
-from comfyui_extension.nodes.widgets import heard, told
 
-from versasound_core.containers import GenerationRequest
 from versasound_core.errors import InvalidInputError
-from versasound_core.sync import Sync
-from versasound_plugin_comfyui import sounds
 from versasound_plugin_comfyui.host import named, running
 from versasound_plugin_comfyui.registry import kept
 from versasound_plugin_comfyui.widgets import choice, chosen, refusal
@@ -37,6 +31,7 @@ class AudioGenerator(io.ComfyNode):
             node_id="VersaSound_AudioGenerator",
             display_name="Audio Generator",
             category=inputs.CATEGORY,
+            accept_all_inputs=True,  # an unknown backend too, so that validation can say what is wrong with it
             description="Makes sound for visual features and for the words of a prompt.",
             inputs=[
                 inputs.Features.Input("visual_features"),
@@ -78,8 +73,14 @@ class AudioGenerator(io.ComfyNode):
         generator: Choice,
         steps: int,
         guidance: float,
+        **_: Any,
     ) -> io.NodeOutput:
         """Make each variation."""
+        from comfyui_extension.nodes.widgets import told
+
+        from versasound_core.containers import GenerationRequest
+        from versasound_plugin_comfyui import sounds
+
         name, options = chosen("generator", generator)
         made: list[AudioData] = []
         with running(("generator", name)) as ctx:
@@ -113,6 +114,7 @@ class TemporalSynchronizer(io.ComfyNode):
             node_id="VersaSound_TemporalSynchronizer",
             display_name="Temporal Synchronizer",
             category=inputs.CATEGORY,
+            accept_all_inputs=True,  # an unknown backend too, so that validation can say what is wrong with it
             description="Moves a sound onto what is seen: whole strikes, without stretching them. What fits "
             "nowhere stays.",
             inputs=[
@@ -136,8 +138,15 @@ class TemporalSynchronizer(io.ComfyNode):
         visual_features: VisualFeatures,
         aligner: Choice,
         sync_strength: float,
+        **_: Any,
     ) -> io.NodeOutput:
         """Measure, and move."""
+        from comfyui_extension.models.clock import over
+        from comfyui_extension.nodes.widgets import heard, told
+
+        from versasound_core.sync import Sync
+        from versasound_plugin_comfyui import sounds
+
         sound, (name, options) = heard(audio), chosen("aligner", aligner)
         features = over(visual_features, sound.duration)
         if features.shape[0] != sound.shape[0] and 1 not in {features.shape[0], sound.shape[0]}:
@@ -165,6 +174,7 @@ class AudioRefiner(io.ComfyNode):
             node_id="VersaSound_AudioRefiner",
             display_name="Audio Refiner",
             category=inputs.CATEGORY,
+            accept_all_inputs=True,  # an unknown backend too, so that validation can say what is wrong with it
             description="Brings a sound to a loudness under a true-peak ceiling; cleans and colours it on request.",
             search_aliases=["normalize", "loudness", "LUFS", "denoise", "mastering"],
             inputs=[io.Audio.Input("audio"), choice("refiner", tooltip=inputs.REFINER)],
@@ -177,8 +187,10 @@ class AudioRefiner(io.ComfyNode):
         return refusal(refiner=refiner)
 
     @classmethod
-    def execute(cls, audio: Any, refiner: Choice) -> io.NodeOutput:
+    def execute(cls, audio: Any, refiner: Choice, **_: Any) -> io.NodeOutput:
         """Refine it."""
+        from comfyui_extension.nodes.widgets import heard, told
+
         sound, (name, options) = heard(audio), chosen("refiner", refiner)
         with running(("refiner", name)) as ctx:
             polisher = kept.create("refiner", str(name), **options)
@@ -217,4 +229,7 @@ class AudioBlender(io.ComfyNode):
     @classmethod
     def execute(cls, audio_a: Any, audio_b: Any, mode: Any, level_db: float) -> io.NodeOutput:
         """Join them."""
-        return io.NodeOutput(told(classic.AudioBlender().blend(audio_a, audio_b, mode, level_db)))
+        from comfyui_extension.nodes import AudioBlender as Blender
+        from comfyui_extension.nodes.widgets import told
+
+        return io.NodeOutput(told(Blender().blend(audio_a, audio_b, mode, level_db)))
