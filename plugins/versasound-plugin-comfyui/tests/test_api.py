@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from comfyui_support import api_blocks
 
 from versasound_core.config import DEFAULT_CONFIG
 from versasound_core.errors import UnknownBackendError
@@ -32,11 +33,6 @@ CLASSES = {
     "UniversalAudioGenerator": "models.audio_generator",
     "TemporalAlignmentModule": "models.temporal_aligner",
 }
-spec = importlib.util.spec_from_file_location("api_blocks", Path(__file__).with_name("api_blocks.py"))
-assert spec is not None
-assert spec.loader is not None
-api_blocks = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(api_blocks)
 BLOCKS = api_blocks.blocks(PAGE.read_text(encoding="utf-8"))
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork, by which blocks are run")
 
