@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from .cards import CARD_FILE, BackendCard, Role, read_card
 from .errors import InvalidInputError, ModelLoadError
 
 _WITHOUT = {"encoder": "motion", "generator": "foley", "aligner": "cross-correlation", "refiner": "mastering"}
+# Functions of a host program that name more folders with weights. Each is laid out as the hub's cache, or holds a plain
+# folder for each repository, called by the last part of its name.
+more_caches: list[Callable[[], list[Path]]] = []
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
@@ -136,10 +139,15 @@ def unreadable(wanted: Checkpoint, folder: Path, error: BaseException) -> ModelL
     )
 
 
-def fetch(wanted: Checkpoint) -> Path:
-    """Download a checkpoint into the hub's cache and return its folder.
+def fetch(wanted: Checkpoint, cache: str | Path | None = None) -> Path:
+    """Download a checkpoint and return its folder.
 
     Files that an earlier attempt brought are not fetched again. Progress is shown by the hub's own library.
+
+    Args:
+        wanted: Which.
+        cache: A folder laid out as the hub's cache, one of those where weights are looked for; the hub's own if not
+            given.
 
     Raises:
         ModelLoadError: If the hub's library is missing, the network is off or fails, or access is not granted.
@@ -154,7 +162,7 @@ def fetch(wanted: Checkpoint) -> Path:
     try:
         revision = wanted.revision or _with_safetensors(HfApi(), wanted.repository)
         snapshot_download(
-            wanted.repository, revision=revision, cache_dir=hub_cache(), allow_patterns=list(wanted.files)
+            wanted.repository, revision=revision, cache_dir=cache or hub_cache(), allow_patterns=list(wanted.files)
         )
     except (errors.HFValidationError, errors.HfHubHTTPError, OSError, ValueError) as error:
         gate = f"Accept its terms on https://huggingface.co/{wanted.repository}, then: hf auth login. "
@@ -176,8 +184,16 @@ def _with_safetensors(api: Any, repository: str) -> str | None:  # noqa: ANN401 
 
 
 def _snapshots(wanted: Checkpoint) -> list[Path]:
-    """The snapshots in the cache, likeliest first: the revision asked for, `main`, any other."""
-    home = hub_cache() / f"models--{wanted.repository.replace('/', '--')}"
+    """The snapshots there are, likeliest first: the hub's cache, then the folders of a host program."""
+    more = [folder for name_folders in more_caches for folder in name_folders()]
+    plain = [folder / wanted.repository.rpartition("/")[2] for folder in more]
+    cached = [snapshot for cache in [hub_cache(), *more] for snapshot in _in_cache(cache, wanted)]
+    return [*cached, *(folder for folder in plain if folder.is_dir())]
+
+
+def _in_cache(cache: Path, wanted: Checkpoint) -> list[Path]:
+    """The snapshots in one cache: the revision asked for, `main`, any other."""
+    home = cache / f"models--{wanted.repository.replace('/', '--')}"
     main = home / "refs" / "main"
     try:
         names = [wanted.revision, main.read_text(encoding="utf-8").strip() if main.is_file() else None]
