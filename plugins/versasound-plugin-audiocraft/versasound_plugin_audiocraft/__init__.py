@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .generator import AudiocraftGenerator as AudiocraftGenerator
+    from .original import AudiocraftOriginal as AudiocraftOriginal
 
-__all__ = ["AudiocraftGenerator"]
+__all__ = ["AudiocraftGenerator", "AudiocraftOriginal"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
         from .generator import AudiocraftGenerator
 
         return AudiocraftGenerator
+    if name == "AudiocraftOriginal":
+        from .original import AudiocraftOriginal
+
+        return AudiocraftOriginal
     raise AttributeError(name)

@@ -101,8 +101,8 @@ def convert(folder: Path, text: Path, target: Path) -> None:
     """
     from transformers import GenerationConfig, MusicgenConfig, MusicgenForConditionalGeneration
 
-    lm, lm_config = _read(folder / LM)
-    codec, codec_config = _read(folder / CODEC)
+    lm, lm_config = read(folder / LM)
+    codec, codec_config = read(folder / CODEC)
     config = MusicgenConfig(
         text_encoder=_text_config(text), audio_encoder=_codec_config(codec_config), decoder=_decoder_config(lm_config)
     )
@@ -128,8 +128,14 @@ def convert(folder: Path, text: Path, target: Path) -> None:
             raise ModelLoadError(f"{target} does not hold what was written to it.", "Check the disk and try again.")
 
 
-def _read(path: Path) -> tuple[State, dict[str, Any]]:
-    """Read one of audiocraft's exported files. Nothing but tensors and plain values is unpickled."""
+def read(path: Path) -> tuple[State, dict[str, Any]]:
+    """Return the weights and the configuration in one of audiocraft's exported files.
+
+    Nothing but tensors and plain values is unpickled.
+
+    Raises:
+        ModelLoadError: If it holds no weights.
+    """
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     try:
         return content["best_state"], _resolved(yaml.safe_load(content["xp.cfg"]))

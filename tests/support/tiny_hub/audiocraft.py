@@ -19,7 +19,7 @@ dtype: float32
 device: cpu
 lm_model: transformer_lm
 dataset:
-  segment_duration: 2
+  segment_duration: 3
 codebooks_pattern:
   modeling: delay
   delay:
