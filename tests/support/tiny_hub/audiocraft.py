@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from .diffusion import t5_tokenizer
 from .repositories import repository
 
-_LETTERS = [chr(code) for code in range(33, 127)]
 _BINS = 64
+_WORDS = 98  # of the tokenizer
 # What audiocraft writes beside the weights of an AudioGen, as much of it as decides what the model is.
 _LM_CONFIG = """
 sample_rate: 16000
@@ -120,15 +121,6 @@ rvq:
 """
 
 
-def t5_tokenizer(folder: Path, length: int) -> int:
-    """Write a tokenizer whose pieces are letters, as T5's, and return how many tokens it has."""
-    from transformers import T5Tokenizer
-
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -3.0) for letter in ["▁", *_LETTERS])]
-    T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=length).save_pretrained(folder)
-    return len(pieces)
-
-
 def t5(words: int, width: int) -> dict[str, Any]:
     """The configuration of a text encoder."""
     from transformers import T5Config
@@ -220,7 +212,7 @@ def write_t5(folder: Path) -> None:
 def audiogen() -> Any:
     """What the files of AudioGen hold, as transformers' model; its text encoder is not among them."""
     settings = {"use_conv_shortcut": False, "pad_mode": "constant"}
-    return musicgen(len(_LETTERS) + 4, 1024, 1, 16000, [8, 5, 4, 2], **settings)
+    return musicgen(_WORDS, 1024, 1, 16000, [8, 5, 4, 2], **settings)
 
 
 @repository("facebook/audiogen-medium")
