@@ -63,8 +63,8 @@ class AudioLDM2Objective:
         """Return scaled latents `[B, c, frames / 4, bands / 4]`; the length is filled with silence to whole latents."""
         vae = self.pipe.vae
         latents: torch.Tensor = vae.encode(self.log_mel(waveform)[:, None]).latent_dist.mode()
-        latents = latents * vae.config.scaling_factor
-        return latents
+        scale: float = vae.config.scaling_factor
+        return latents * scale
 
     def log_mel(self, waveform: torch.Tensor) -> torch.Tensor:
         """Return `[B, frames, bands]` of sound `[B, 1, T]`."""

@@ -98,12 +98,13 @@ class StableAudioObjective:
         kept = scheduler.precondition_outputs(one, none, sigma)
         made = scheduler.precondition_outputs(none, one, sigma)
         target = (latents - kept * noisy) / made
-        predicted = self.predict(
+        predicted: torch.Tensor = self.predict(
             scheduler.precondition_inputs(noisy, sigma),
             scheduler.precondition_noise(sigma[:, 0, 0]),
             *self.condition(tokens, text, heard, span_s),
         )
-        return (predicted.float() - target).square().mean((1, 2))
+        error: torch.Tensor = predicted.float() - target
+        return error.square().mean((1, 2))
 
     def condition(
         self,
