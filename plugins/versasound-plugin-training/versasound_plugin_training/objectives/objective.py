@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from .draw import Draw
+
 
 class Objective(Protocol):
     """A loaded generator and its own loss.
@@ -33,13 +35,14 @@ class Objective(Protocol):
         """Return what the loss is computed on, from sound `[B, C, T]`; no gradient flows."""
         ...
 
-    def loss(
+    def loss(  # noqa: PLR0913, PLR0917
         self,
         encoded: torch.Tensor,
         tokens: torch.Tensor,
         texts: Sequence[str],
+        seconds: float,
         heard: torch.Tensor,
-        generator: torch.Generator,
+        draw: Draw,
     ) -> torch.Tensor:
         """Return the loss of each item, `[B]`.
 
@@ -47,8 +50,17 @@ class Objective(Protocol):
             encoded: What `encode` returned.
             tokens: `[B, N, D]`, of an adapter.
             texts: What is said beside the tokens.
+            seconds: Length of the sound.
             heard: bool `[B, 2]`: whether text and tokens are heard at all; neither is how classifier-free guidance
                 (Ho and Salimans 2022) learns what it guides away from.
-            generator: All that is random is drawn from it.
+            draw: All that is random comes from it.
         """
+        ...
+
+    def sample(self, tokens: torch.Tensor, texts: Sequence[str], seconds: float, draw: Draw) -> torch.Tensor:
+        """Make sound `[B, C, T]` of tokens, as the generator itself would, with few steps: to listen in."""
+        ...
+
+    def checkpoint_gradients(self) -> None:
+        """Compute activations twice to save memory."""
         ...
