@@ -9,17 +9,18 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from .cards import CARD_FILE, BackendCard, Role, read_card
-from .errors import InvalidInputError, ModelLoadError
+from .errors import InvalidInputError, ModelLoadError, VersaSoundError
 
 _WITHOUT = {"encoder": "motion", "generator": "foley", "aligner": "cross-correlation", "refiner": "mastering"}
 # Functions of a host program that name more folders with weights. Each is laid out as the hub's cache, or holds a plain
 # folder for each repository, called by the last part of its name.
 more_caches: list[Callable[[], list[Path]]] = []
+Model = TypeVar("Model")
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
@@ -139,6 +140,31 @@ def unreadable(wanted: Checkpoint, folder: Path, error: BaseException) -> ModelL
     )
 
 
+def built(wanted: Checkpoint, folder: Path | None, build: Callable[[Path | None], Model]) -> Model:
+    """Return what `build` makes of a folder with a checkpoint's files, or at random of None. The global RNG stays.
+
+    Raises:
+        ModelLoadError: If it fails; it says whether the library or the files are to be mended.
+    """
+    import torch
+
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(0)  # random weights are the same every time
+    try:
+        return build(folder)
+    except VersaSoundError:
+        raise
+    except ImportError as error:
+        raise ModelLoadError(
+            f"{wanted.role.capitalize()} {wanted.backend} cannot load its model library: {error}.",
+            f"pip install -U versasound-plugin-{wanted.backend.replace('_', '-')}",
+        ) from error
+    except Exception as error:
+        raise unreadable(wanted, folder or Path(), error) from error
+    finally:
+        torch.set_rng_state(state)
+
+
 def fetch(wanted: Checkpoint, cache: str | Path | None = None) -> Path:
     """Download a checkpoint and return its folder.
 
@@ -156,7 +182,7 @@ def fetch(wanted: Checkpoint, cache: str | Path | None = None) -> Path:
         from huggingface_hub import HfApi, constants, errors, snapshot_download
     except ImportError as error:
         message = "Fetching weights needs the package huggingface_hub."
-        raise ModelLoadError(message, f"pip install versasound-plugin-{wanted.backend}") from error
+        raise ModelLoadError(message, f"pip install versasound-plugin-{wanted.backend.replace('_', '-')}") from error
     if constants.HF_HUB_OFFLINE:
         raise ModelLoadError(f"HF_HUB_OFFLINE forbids fetching {wanted}.", "Unset HF_HUB_OFFLINE and try again.")
     try:

@@ -1,4 +1,4 @@
-"""What the encoders cost beyond the models that they run: both timed in one run, on the same batches."""
+"""What encoders cost beyond the models that they run, on the same batches, and what half precision costs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ LOOK = {
     "dinov2": lambda model, pixels: model(pixels[:, 0]).last_hidden_state[:, 0],
     "videomae": lambda model, pixels: model(pixels).last_hidden_state.unflatten(1, (8, -1)).mean(2),
 }
+# Of the largest feature: some tens of roundings, each of half a unit in the last place (2^-11 and 2^-8).
+BOUND = {"fp16": 2**-6, "bf16": 2**-3}
 
 
 def seconds(function: Callable[[], Any], device: str) -> float:
@@ -64,3 +66,29 @@ def test_overhead(name: str) -> None:
         print(f"overhead {found['overhead']:.1%},", end=" ")
         print(f"preparing 640x360 {found['preparing 640x360']:.3f} s")
         assert found["encoder"] > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device, which half precision is for")
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("name", ["clip", "dinov2", "videomae"])
+@torch.inference_mode()
+def test_half_precision_is_the_models_own_and_near_full(name: str, precision: Any) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    pytest.importorskip(f"versasound_plugin_{name}", reason=f"versasound-plugin-{name} is not installed")
+    encoder = registry.create("encoder", name, temporal_pooling="none")
+    full, half = (encoder.module("cuda", kind, pretrained=False) for kind in ("fp32", precision))
+    generator = torch.Generator("cuda").manual_seed(0)
+    video = torch.rand(2, 24, 3, 224, 224, device="cuda", generator=generator)
+    batches: list[torch.Tensor] = []
+    look = half.backbone.look
+    half.backbone.look = lambda pixels: (batches.append(pixels), look(pixels))[1]
+    seen, exact = half(video), full(video)
+    for pixels in batches:
+        assert pixels.dtype == {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+        ours = look(pixels)
+        pooled = ours.tokens.mean(2) if ours.summary is None else ours.summary[:, 0]
+        assert torch.equal(pooled, LOOK[name](half.backbone.model, pixels))
+    assert seen.dtype == torch.float32
+    apart = float((seen - exact).abs().max() / exact.abs().max())
+    print(f"\n{name} in {precision}: at most {apart:.2e} of the largest feature from fp32")
+    assert apart <= BOUND[precision]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 import pytest
@@ -41,6 +41,11 @@ def test_a_reader_that_stops_early_closes_it_first() -> None:
     assert closed.is_set()
 
 
+def interrupted_elsewhere(items: Generator[int]) -> None:
+    with closing(items):
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("waiting", [True, False], ids=["waiting for an item", "busy elsewhere"])
 def test_an_interrupted_reader_does_not_wait_for_work_that_never_ends(waiting: bool) -> None:
     release, reached = threading.Event(), threading.Event()
@@ -54,11 +59,7 @@ def test_an_interrupted_reader_does_not_wait_for_work_that_never_ends(waiting: b
     next(items)
     assert reached.wait(60)
     with pytest.raises(KeyboardInterrupt):
-        if waiting:
-            items.throw(KeyboardInterrupt)
-        else:
-            with closing(items):
-                raise KeyboardInterrupt
+        items.throw(KeyboardInterrupt) if waiting else interrupted_elsewhere(items)
     workers = [thread for thread in threading.enumerate() if thread.name == "versasound-ahead"]
     assert any(thread.is_alive() for thread in workers)
     release.set()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from versasound_core.cards import ROLES
-from versasound_core.errors import Cancelled, InvalidInputError, ModelLoadError
+from versasound_core.errors import InvalidInputError, ModelLoadError
 from versasound_core.registry import default_registry
 from versasound_core.weights import checkpoint, fetch, find
 
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         if wanted.gated:
             console.say(f"Its owner asks for consent first: https://huggingface.co/{wanted.repository}")
         if not args.yes:
-            _ask()
+            console.ask("Fetch it?", "whether to fetch it", "Nothing was fetched.")
         print(f"fetched: {fetch(wanted)}")
     return 0
 
@@ -64,11 +63,3 @@ def _default(backend: Backend) -> str:
     card = backend.card
     option = card.options.get("variant") if card else None
     return str(option.default if option else next(iter(card.variants if card else {})))
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise InvalidInputError("there is nobody to ask whether to fetch it.", "Say --yes to fetch it without asking.")
-    console.say("Fetch it? [y/N] ")
-    if input().strip().lower() not in {"y", "yes"}:
-        raise Cancelled("Nothing was fetched.")

@@ -114,17 +114,13 @@ def _felt(change: torch.Tensor, patch: torch.Tensor, weight: torch.Tensor) -> to
 def _without_camera(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Take the motion of the whole picture out of the frame differences.
 
-    Lucas and Kanade's least squares (1981) over all pixels, re-weighted twice so that what moves by itself counts
-    little.
+    Lucas and Kanade's least squares (1981) over all pixels of the picture at half its size, where larger motion can be
+    told too, re-weighted twice so that what moves by itself counts little.
 
     Returns:
         The differences that remain `[n-1, H, W]`, and the displacement from frame to frame `[n-1, 2]` (y, x).
     """
-    middle = (picture[1:] + picture[:-1]) / 2
-    gx, gy = torch.zeros_like(middle), torch.zeros_like(middle)
-    gx[:, :, 1:-1] = (middle[:, :, 2:] - middle[:, :, :-2]) / 2
-    gy[:, 1:-1] = (middle[:, 2:] - middle[:, :-2]) / 2
-    change = picture[1:] - picture[:-1]
+    change, gy, gx = _slopes(nn.avg_pool2d(picture[:, None], 2)[:, 0])
     rest, scale = change, 8.0
     u = v = change.new_zeros(len(change))
     for _ in range(2):
@@ -137,7 +133,18 @@ def _without_camera(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         u, v = (xy * ty - yy * tx) / determinant, (xy * tx - xx * ty) / determinant
         rest = change + gx * u[:, None, None] + gy * v[:, None, None]
         scale = 4.0
-    return rest, torch.stack([v, u], 1)
+    move = 2 * torch.stack([v, u], 1)
+    change, gy, gx = _slopes(picture)
+    return change + gx * move[:, 1, None, None] + gy * move[:, 0, None, None], move
+
+
+def _slopes(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """From frame to frame, down and to the right: differences of `[n, H, W]`, each `[n-1, H, W]`."""
+    middle = (picture[1:] + picture[:-1]) / 2
+    gx, gy = torch.zeros_like(middle), torch.zeros_like(middle)
+    gx[:, :, 1:-1] = (middle[:, :, 2:] - middle[:, :, :-2]) / 2
+    gy[:, 1:-1] = (middle[:, 2:] - middle[:, :-2]) / 2
+    return picture[1:] - picture[:-1], gy, gx
 
 
 def _candidates(active: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -40,8 +40,6 @@ def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
     try:
         while (item := ready.get()) is not _END:
             yield item  # type: ignore[misc]
-        if failure:
-            raise failure[0]
     except BaseException as error:
         # Interrupted while it waited here, or elsewhere and closes this on its way out.
         patient = not any(isinstance(one, KeyboardInterrupt) for one in (error, error.__context__))
@@ -53,3 +51,5 @@ def ahead(items: Iterator[T], depth: int = 2) -> Generator[T]:
                 ready.get(timeout=0.01)
             except queue.Empty:
                 continue
+    if failure:
+        raise failure[0]

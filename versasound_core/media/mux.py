@@ -234,7 +234,8 @@ def _interleaved(
 
 def _seconds(packet: Packet[Any]) -> float:
     ticks = packet.dts if packet.dts is not None else packet.pts
-    return float((ticks or 0) * packet.time_base)
+    base = packet.time_base
+    return (ticks or 0) * base.numerator / base.denominator  # a product of fractions takes ten times as long
 
 
 def _packets(source: InputContainer, copies: Copies, path: Path) -> Iterator[Packet[Any]]:

@@ -15,6 +15,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from versasound_core.errors import MediaError
 
 from .probe import TOLERATED_S, VideoInfo, open_picture, stamp
+from .shrink import can_shrink, pixels, shrink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ _PLANES: dict[Format, tuple[str, tuple[int, ...]]] = {
     "luma": ("gray", (0,)),
     "yuv": ("yuv444p", (0, 1, 2)),
 }
+_STORED = frozenset({"gray", "yuv444p"})  # whose planes are planes of the frame, only smaller
 _CHUNK_BYTES = 256 * 2**20
 _EPSILON_S = 1e-6
 
@@ -167,6 +169,10 @@ class Scaler:
     def write(self, frame: VideoFrame, out: np.ndarray) -> None:
         """Scale `frame` into `out`, uint8 `[C, H, W]`."""
         height, width = self._stored
+        if self._format in _STORED and can_shrink(frame, height, width):
+            for target, index in zip(out, self._planes, strict=True):
+                target[...] = self._turned(shrink(frame, index, height, width))
+            return
         shrinks = height < frame.height or width < frame.width
         scaled = self._reformatter.reformat(
             frame,
@@ -179,9 +185,10 @@ class Scaler:
             threads=1,  # the decoder's threads are busy already
         )
         for target, index in zip(out, self._planes, strict=True):
-            plane = scaled.planes[index]
-            stored = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-            target[...] = np.rot90(stored, self._turns) if self._turns else stored
+            target[...] = self._turned(pixels(scaled, index))
+
+    def _turned(self, stored: np.ndarray) -> np.ndarray:
+        return np.rot90(stored, self._turns) if self._turns else stored
 
 
 def gather(

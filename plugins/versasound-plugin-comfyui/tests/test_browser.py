@@ -145,7 +145,8 @@ def test_the_graph_runs_from_the_page(page, server):
             break
         page.wait_for_timeout(200)
     assert list(made.glob("with_sound*.mp4"))
-    page.wait_for_timeout(2000)
+    page.wait_for_function("() => window.app.graph._nodes.find(node => node.type === 'PreviewAny').widgets[0].value")
+    page.wait_for_timeout(8000)  # the panel of jobs goes by itself
     picture(page, "comfyui")
     if os.environ.get("VERSASOUND_RECORD"):
         from PIL import Image

@@ -1,0 +1,54 @@
+"""What a generator is to whoever trains an adapter for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+
+class Objective(Protocol):
+    """A loaded generator and its own loss.
+
+    Attributes:
+        modules: Everything with weights, by name; all frozen unless somebody says otherwise.
+        predictor: The network that reads the tokens and predicts.
+        sample_rate: Of the sound it learns from, Hz.
+        channels: Of that sound.
+        token_dim: Length of the tokens that it attends to.
+        longest_s: Longest crop that it can take, in seconds.
+    """
+
+    modules: dict[str, torch.nn.Module]
+    predictor: torch.nn.Module
+    sample_rate: int
+    channels: int
+    token_dim: int
+    longest_s: float
+
+    def encode(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Return what the loss is computed on, from sound `[B, C, T]`; no gradient flows."""
+        ...
+
+    def loss(
+        self,
+        encoded: torch.Tensor,
+        tokens: torch.Tensor,
+        texts: Sequence[str],
+        heard: torch.Tensor,
+        generator: torch.Generator,
+    ) -> torch.Tensor:
+        """Return the loss of each item, `[B]`.
+
+        Args:
+            encoded: What `encode` returned.
+            tokens: `[B, N, D]`, of an adapter.
+            texts: What is said beside the tokens.
+            heard: bool `[B, 2]`: whether text and tokens are heard at all; neither is how classifier-free guidance
+                (Ho and Salimans 2022) learns what it guides away from.
+            generator: All that is random is drawn from it.
+        """
+        ...
