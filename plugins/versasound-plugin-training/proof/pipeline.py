@@ -61,8 +61,7 @@ def _scheduler() -> Any:
 def save_pipeline(pipe: Any, folder: Path) -> None:
     """Write all parts in half precision."""
     halves = {
-        name: _half(part) if isinstance(part, torch.nn.Module) else part
-        for name, part in pipe.components.items()
+        name: _half(part) if isinstance(part, torch.nn.Module) else part for name, part in pipe.components.items()
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

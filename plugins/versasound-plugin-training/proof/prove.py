@@ -212,7 +212,9 @@ class Proof:
 
         rows = {
             "true sounds": true,
-            "true sounds through the autoencoder": objective.pipe.vae.decode(objective.encode(true[:, None])).sample[:, 0],
+            "true sounds through the autoencoder": objective.pipe.vae.decode(objective.encode(true[:, None])).sample[
+                :, 0
+            ],
             "the scene's own features": made(own, silent, shown),
             "its own features and its word": made(own, words, shown),
             "another scene's features": made(own.roll(len(own) // 2, 0), silent, shown),
