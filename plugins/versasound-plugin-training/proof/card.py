@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 _TEXT = """\
 # A tiny generator that follows the picture
 
-A latent diffusion model in the format of Stable Audio's pipeline, and an adapter that shows it what the encoder `motion`
-sees. Both were trained from nothing, together, on scenes that VersaSound renders itself: balls of wood, metal, glass,
-stone and drum skin that fall and bounce, with procedural foley as their sound. It knows nothing else, and is no
-generator for real clips: it shows, and lets tests check, that a picture steers a sound through tokens.
+A latent diffusion model in the format of Stable Audio's pipeline, and an adapter that shows it what the encoder
+`motion` sees. Both were trained from nothing, together, on scenes that VersaSound renders itself: balls of wood,
+metal, glass, stone and drum skin that fall and bounce, with procedural foley as their sound. It knows nothing else, and
+is no generator for real clips: it shows, and lets tests check, that a picture steers a sound through tokens.
 
 | | |
 |---|---|

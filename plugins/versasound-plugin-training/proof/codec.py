@@ -1,5 +1,7 @@
 """Training the autoencoder: sound to latents of 32 ms and back."""
 
+# ruff: noqa: ANN401  (diffusers has no types)
+
 from __future__ import annotations
 
 import time
@@ -44,7 +46,7 @@ def train_codec(
             latents = codec.encode(heard[:, None]).latent_dist
             mean, deviation = latents.mean.float(), latents.std.float()
             noise = torch.randn(mean.shape, generator=generator, device=device)
-            made = codec.decode((mean + deviation * noise)).sample[:, 0].float()
+            made = codec.decode(mean + deviation * noise).sample[:, 0].float()
         loss = distance(made, heard) + _KL * (mean**2 + deviation**2 - 2 * deviation.log() - 1).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,15 +1,19 @@
 """The tiny generator in the format of Stable Audio's pipeline, and its folder."""
 
+# ruff: noqa: ANN401  (diffusers has no types)
+
 from __future__ import annotations
 
 import importlib
 import sys
 import types
 import warnings
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LETTERS = [chr(code) for code in range(33, 127)]
 
@@ -36,6 +40,7 @@ def make_pipeline(codec: Any, config: dict[str, Any], folder: Path) -> Any:
         time_proj_dim=128,
         **settings,
     )
+    _give_positions(transformer)
     return StableAudioPipeline(
         vae=codec,
         text_encoder=T5EncoderModel(t5),
@@ -46,6 +51,31 @@ def make_pipeline(codec: Any, config: dict[str, Any], folder: Path) -> Any:
         transformer=transformer,
         scheduler=_scheduler()(solver_order=2, prediction_type="v_prediction", sigma_min=0.05, sigma_max=100.0),
     )
+
+
+@torch.no_grad()
+def _give_positions(transformer: Any) -> None:
+    """Begin with a first layer from which every latent learns where it stands.
+
+    A token must be found by its time, and a transformer of this kind knows places only relative to each other. But the
+    first place is always taken by the time step. Each head is made to look at it through one frequency of the rotary
+    embedding, so that what it sees is a sine of the place; two heads share a frequency, a quarter turn apart. All of it
+    is a beginning, and trained like the rest.
+    """
+    block, config = transformer.transformer_blocks[0], transformer.config
+    size, one, marker = config.attention_head_dim, 0, 1  # a channel that is always 1, and one that marks the time step
+    half = size // 4  # of the channels that turn; channel i turns with channel i + half
+    block.norm1.weight[one], block.norm1.bias[one] = 0.0, 1.0
+    for layer in (transformer.proj_in, transformer.timestep_proj[-1], transformer.global_proj[-1]):
+        layer.weight[marker] = 0.0
+    transformer.timestep_proj[-1].bias[marker] = 6.0
+    block.attn1.to_v.weight[:, marker] = torch.randn(len(block.attn1.to_v.weight)) * 0.5
+    for head in range(config.num_attention_heads):
+        turning = slice(head * size, head * size + 2 * half)
+        block.attn1.to_q.weight[turning] = block.attn1.to_k.weight[turning] = 0.0
+        pair = head * size + min(1 + head // 2, half - 1)
+        block.attn1.to_q.weight[pair, one] = 3.0
+        block.attn1.to_k.weight[pair + half * (head % 2), marker] = 0.6
 
 
 def _scheduler() -> Any:
@@ -75,34 +105,3 @@ def _half(part: Any) -> Any:
         made = type(part).from_config(part.config) if hasattr(part, "from_config") else type(part)(part.config)
     made.load_state_dict(part.state_dict())
     return made.half()
-
-
-@torch.no_grad()
-def sample(  # noqa: PLR0913, PLR0917
-    objective: Any,
-    tokens: torch.Tensor,
-    text: torch.Tensor,
-    heard: torch.Tensor,
-    steps: int,
-    guidance: float,
-    seed: int,
-) -> torch.Tensor:
-    """Return sounds `[B, T]`, by DDIM (Song et al. 2021) over the angle between signal and noise."""
-    device, config = tokens.device, objective.pipe.transformer.config
-    generator = torch.Generator(device).manual_seed(seed)
-    count = len(tokens)
-    latents = torch.randn(count, config.in_channels, config.sample_size, generator=generator, device=device)
-    span_s = (torch.zeros(count, device=device), torch.full((count,), objective.longest_s, device=device))
-    words, times = objective.condition(tokens, text, heard, span_s)
-    words, times = torch.cat([torch.zeros_like(words), words]), torch.cat([times, times])
-    highest = torch.tensor(objective.pipe.scheduler.config.sigma_max).atan()
-    angles = torch.linspace(float(highest), 0, steps + 1).tolist()
-    for angle, following in zip(angles[:-1], angles[1:], strict=True):
-        time = torch.full((2 * count,), angle / (torch.pi / 2), device=device)
-        made = objective.predict(torch.cat([latents, latents]), time, words, times).float()
-        without, with_words = made.chunk(2)
-        turn = without + guidance * (with_words - without)
-        cos, sin = torch.tensor(angle).cos(), torch.tensor(angle).sin()
-        clean, noise = cos * latents - sin * turn, sin * latents + cos * turn
-        latents = torch.tensor(following).cos() * clean + torch.tensor(following).sin() * noise
-    return torch.cat([objective.pipe.vae.decode(part).sample[:, 0] for part in latents.split(32)])

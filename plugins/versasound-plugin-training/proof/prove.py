@@ -24,8 +24,9 @@ import yaml  # noqa: E402
 from card import write_card  # noqa: E402
 from codec import make_codec, train_codec  # noqa: E402
 from judge import best_threshold, f1, onsets, recognised, train_listener  # noqa: E402
-from pipeline import make_pipeline, sample, save_pipeline  # noqa: E402
+from pipeline import make_pipeline, save_pipeline  # noqa: E402
 from scenes import Renderer, Scenes  # noqa: E402
+from versasound_plugin_training.objectives.draw import Draw  # noqa: E402
 from versasound_plugin_training.objectives.stable_audio import StableAudioObjective  # noqa: E402
 from versasound_plugin_training.rendered import MATERIALS  # noqa: E402
 
@@ -141,7 +142,7 @@ class Proof:
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 tokens = adapter.network(seen, times_s)
                 span_s = (start_s, start_s + objective.longest_s)
-                loss = objective.loss_at(clean, tokens, text, heard, span_s, generator).mean()
+                loss = objective.loss_at(clean, tokens, text, heard, span_s, Draw(generator, device)).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -180,7 +181,7 @@ class Proof:
     def judge(self, objective: StableAudioObjective, adapter: Adapter, train: Scenes, held: Scenes) -> None:
         """Measure on held-out scenes, and write the results."""
         config, device, rate = self.config, self.device, self.config["sound"]["sample_rate"]
-        hop = objective.pipe.vae.hop_length
+        hop, latent = objective.pipe.vae.hop_length, objective.pipe.transformer.config.in_channels
         crop, moments, seed = config["sound"]["crop"], config["sound"]["crop"] // _STEP, config["seed"]
         samples = crop * hop
         with torch.enable_grad():
@@ -207,8 +208,11 @@ class Proof:
         shown, told = torch.tensor([[True, True]], device=device), torch.tensor([[True, False]], device=device)
 
         def made(tokens: torch.Tensor, text: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
-            heard = heard.expand(len(tokens), -1)
-            return sample(objective, tokens, text, heard, config["steps"], config["guidance"], seed)
+            noise = torch.Generator(device).manual_seed(seed)
+            latents = torch.randn(len(tokens), latent, crop, generator=noise, device=device)
+            heard, steps, guidance = heard.expand(len(tokens), -1), config["steps"], config["guidance"]
+            latents = objective.denoised(tokens, text, latents, objective.longest_s, heard, steps, guidance)
+            return torch.cat([objective.pipe.vae.decode(part).sample[:, 0] for part in latents.split(32)])
 
         rows = {
             "true sounds": true,

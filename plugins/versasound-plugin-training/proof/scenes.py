@@ -38,10 +38,11 @@ def _heard(task: tuple[int, dict[str, Any]]) -> tuple[torch.Tensor, int, list[fl
 
 
 def _seen(task: tuple[int, dict[str, Any]]) -> torch.Tensor:
+    from versasound_plugin_training.rendered import rendered_scene
+
     from versasound_core import registry
     from versasound_core.adapters import adapter_inputs
     from versasound_core.context import RunContext
-    from versasound_plugin_training.rendered import rendered_scene
 
     torch.set_num_threads(1)
     seed, config = task

@@ -1,7 +1,8 @@
 """A data set that makes itself: rendered scenes with the sounds and words that belong to them.
 
-Balls fall and bounce, as in `versasound_core.scenes`; what they are made of shows in their colour and is heard when they
-strike. They bounce well, so that no strike is too soft to see. Picture, sound and word are known to be true, no two strikes are nearer than 0.1 s, and nothing is downloaded.
+Balls fall and bounce, as in `versasound_core.scenes`; what they are made of shows in their colour and is heard when
+they strike. They bounce well, so that no strike is too soft to see. Picture, sound and word are known to be true, no
+two strikes are nearer than 0.1 s, and nothing is downloaded.
 """
 
 from __future__ import annotations

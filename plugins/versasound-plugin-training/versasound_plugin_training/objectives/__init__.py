@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .draw import Draw
+from .load import load_objective, variant_of
 from .objective import Objective
 
-__all__ = ["Objective"]
+__all__ = ["Draw", "Objective", "load_objective", "variant_of"]

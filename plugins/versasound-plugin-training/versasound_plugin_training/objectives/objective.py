@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from .draw import Draw
+
 
 class Objective(Protocol):
     """A loaded generator and its own loss.
@@ -39,7 +41,7 @@ class Objective(Protocol):
         tokens: torch.Tensor,
         texts: Sequence[str],
         heard: torch.Tensor,
-        generator: torch.Generator,
+        draw: Draw,
     ) -> torch.Tensor:
         """Return the loss of each item, `[B]`.
 
@@ -49,6 +51,14 @@ class Objective(Protocol):
             texts: What is said beside the tokens.
             heard: bool `[B, 2]`: whether text and tokens are heard at all; neither is how classifier-free guidance
                 (Ho and Salimans 2022) learns what it guides away from.
-            generator: All that is random is drawn from it.
+            draw: All that is random comes from it.
         """
+        ...
+
+    def sample(self, tokens: torch.Tensor, texts: Sequence[str], seconds: float, draw: Draw) -> torch.Tensor:
+        """Make sound `[B, C, T]` of tokens, as the generator itself would, with few steps: to listen in."""
+        ...
+
+    def checkpoint_gradients(self) -> None:
+        """Compute activations twice to save memory."""
         ...

@@ -5,6 +5,7 @@ Stable Audio Open (Evans et al. 2024), with the preconditioning that its schedul
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from .draw import Draw
 
 
 class StableAudioObjective:
@@ -34,6 +37,7 @@ class StableAudioObjective:
         self.channels = int(pipe.vae.config.audio_channels)
         self.token_dim = int(pipe.projection_model.config.conditioning_dim)
         self.longest_s = pipe.transformer.config.sample_size * pipe.vae.hop_length / self.sample_rate
+        self._latents = int(pipe.transformer.config.in_channels)
         self._texts: dict[str, torch.Tensor] = {}
 
     @classmethod
@@ -65,12 +69,12 @@ class StableAudioObjective:
         tokens: torch.Tensor,
         texts: Sequence[str],
         heard: torch.Tensor,
-        generator: torch.Generator,
+        draw: Draw,
     ) -> torch.Tensor:
         """Return the loss of each item, `[B]`; see `Objective`."""
         duration_s = encoded.shape[2] * self.pipe.vae.hop_length / self.sample_rate
         begin = torch.zeros(len(encoded), device=encoded.device)
-        return self.loss_at(encoded, tokens, self.said(texts), heard, (begin, begin + duration_s), generator)
+        return self.loss_at(encoded, tokens, self.said(texts), heard, (begin, begin + duration_s), draw)
 
     def loss_at(  # noqa: PLR0913, PLR0917
         self,
@@ -79,12 +83,11 @@ class StableAudioObjective:
         text: torch.Tensor,
         heard: torch.Tensor,
         span_s: tuple[torch.Tensor, torch.Tensor],
-        generator: torch.Generator,
+        draw: Draw,
     ) -> torch.Tensor:
         """Return the loss of each item for text that is embedded already and begins and ends in seconds, `[B]` each."""
-        device, scheduler = latents.device, self.pipe.scheduler
-        share = torch.rand(len(latents), generator=generator, device=generator.device).to(device)
-        noise = torch.randn(latents.shape, generator=generator, device=generator.device).to(device)
+        scheduler = self.pipe.scheduler
+        share, noise = draw.uniform(len(latents)), draw.normal(*latents.shape)
         # Evenly spread over the angle between signal and noise, as far as the sampler begins.
         sigma = torch.tan(share * math.atan(scheduler.config.sigma_max)).clamp_min(1e-4)[:, None, None]
         noisy = latents + sigma * noise
@@ -131,3 +134,48 @@ class StableAudioObjective:
             return_dict=False,
         )[0]
         return made
+
+    @torch.no_grad()
+    def sample(self, tokens: torch.Tensor, texts: Sequence[str], seconds: float, draw: Draw) -> torch.Tensor:
+        """Return sounds `[B, C, T]`; see `Objective`."""
+        size = self.pipe.transformer.config.sample_size
+        latents = self.denoised(tokens, self.said(texts), draw.normal(len(tokens), self._latents, size), seconds)
+        made: torch.Tensor = self.pipe.vae.decode(latents).sample
+        return made[..., : round(seconds * self.sample_rate)]
+
+    @torch.no_grad()
+    def denoised(  # noqa: PLR0913, PLR0917
+        self,
+        tokens: torch.Tensor,
+        text: torch.Tensor,
+        latents: torch.Tensor,
+        seconds: float,
+        heard: torch.Tensor | None = None,
+        steps: int = 50,
+        guidance: float = 3.0,
+    ) -> torch.Tensor:
+        """Turn noise `[B, c, L]` into latents, by DDIM (Song et al. 2021) over the angle between signal and noise."""
+        device, count = latents.device, len(latents)
+        scheduler = self.pipe.scheduler
+        if heard is None:
+            heard = torch.ones(count, 2, dtype=torch.bool, device=device)
+        begin = torch.zeros(count, device=device)
+        words, times = self.condition(tokens, text, heard, (begin, begin + seconds))
+        words, times = torch.cat([torch.zeros_like(words), words]), torch.cat([times, times])
+        angles = torch.linspace(math.atan(scheduler.config.sigma_max), 0, steps + 1).tolist()
+        for angle, following in itertools.pairwise(angles):
+            sigma = torch.full((1,), math.tan(angle), device=device)
+            noisy = latents / math.cos(angle)  # signal 1, noise sigma
+            both = scheduler.precondition_inputs(torch.cat([noisy, noisy]), sigma)
+            without, with_words = (
+                self.predict(both, scheduler.precondition_noise(sigma).expand(2 * count), words, times).float().chunk(2)
+            )
+            made = without + guidance * (with_words - without)
+            clean = scheduler.precondition_outputs(noisy, made, sigma)
+            noise = (noisy - clean) / sigma
+            latents = math.cos(following) * clean + math.sin(following) * noise
+        return latents
+
+    def checkpoint_gradients(self) -> None:
+        """Compute the transformer's activations twice to save memory."""
+        self.pipe.transformer.enable_gradient_checkpointing()
