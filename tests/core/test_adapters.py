@@ -53,7 +53,9 @@ def test_the_envelope_peaks_where_it_peaks_whatever_its_rate(rate_hz):
     events = EventTrack(torch.exp(-((times_s - centre_s) ** 2) / 0.02)[None], rate_hz, [[]])
     seen, _ = adapter_inputs(features(events=events))
     envelope = seen[0, :, -8:-4].flatten()
-    assert (int(envelope.argmax()) + 0.5) / 40 == pytest.approx(centre_s, abs=0.5 / rate_hz + 0.5 / 40)  # half a step of each
+    assert (int(envelope.argmax()) + 0.5) / 40 == pytest.approx(
+        centre_s, abs=0.5 / rate_hz + 0.5 / 40
+    )  # half a step of each
     assert float(envelope.max()) == pytest.approx(math.log(2), rel=0.1)
 
 

@@ -137,7 +137,7 @@ class TestAligner:
         seen = encoder_of("motion")(clip)
         sound = UniversalAudioGenerator("foley")(seen, "a hammer on metal", duration=2.0, seed=1, sample_rate=48000)
         late = AudioData(sound.waveform.roll(9600, -1), sound.sample_rate)
-        module = TemporalAlignmentModule()
+        module = TemporalAlignmentModule(4, 4, 8, 1)
         moved = module(audio=late, visual_features=seen, sync_method=method, sync_strength=1.0)
         assert moved.shape == late.shape
         assert len(moved.metadata["sync_confidence"]) == 1
@@ -148,13 +148,25 @@ class TestAligner:
         with pytest.warns(NothingToFollowWarning, match="no events"):
             assert TemporalAlignmentModule()(sound, torch.randn(1, 24, 768), "cross_correlation") is sound
 
+    def test_the_sizes_are_those_of_a_network_to_train(self):
+        pytest.importorskip("versasound_plugin_learned")
+        before = torch.get_rng_state()
+        module = TemporalAlignmentModule(visual_dim=6, audio_dim=5, hidden_dim=16, num_layers=1)
+        assert torch.equal(torch.get_rng_state(), before)
+        module.train()
+        loss = module.feature_aligner.loss(torch.randn(2, 60, 6), torch.randn(2, 60, 5))
+        loss.backward()
+        assert all(weight.grad is not None for weight in module.parameters())
+        other = TemporalAlignmentModule(visual_dim=6, audio_dim=5, hidden_dim=16, num_layers=1)
+        other.load_state_dict(module.state_dict())
+
     @pytest.mark.parametrize("size", [0, -1, 1.5])
     def test_sizes(self, size):
         with pytest.raises(InvalidInputError, match="num_layers"):
             TemporalAlignmentModule(num_layers=size)
 
 
-@pytest.mark.parametrize("module", [UniversalAudioGenerator("foley"), TemporalAlignmentModule()])
+@pytest.mark.parametrize("module", [UniversalAudioGenerator("foley"), TemporalAlignmentModule(4, 4, 8, 1)])
 def test_modules_move_switch_and_save(module):
     assert module.to("cpu").eval().training is False
     module.load_state_dict(module.state_dict())

@@ -40,6 +40,7 @@ NAMES = {
     "vae": "from vae_of_this_test import vae",
     "config": "from comfyui_extension.utils.config_utils import load_config\nconfig = load_config()",
 }
+NO_CUDA = "DeviceError: device cuda is not available"
 # The nearest pixel and back: what a VAE of ComfyUI takes and gives.
 VAE = """
 import torch
@@ -169,7 +170,11 @@ def main() -> None:
     page, folder = Path(sys.argv[1]), Path(sys.argv[2])
     write_files(folder)
     for title, code in blocks(page.read_text(encoding="utf-8")):
-        print(json.dumps({"title": title, "error": run(code, folder)}), flush=True)
+        error, note = run(code, folder), ""
+        if NO_CUDA in error:
+            note = "it asks for a CUDA device, and there is none; on the CPU, with 2 epochs, it runs"
+            error = run(code.replace('"cuda"', '"cpu"').replace("num_epochs=100", "num_epochs=2"), folder)
+        print(json.dumps({"title": title, "error": error, "note": note}), flush=True)
 
 
 if __name__ == "__main__":

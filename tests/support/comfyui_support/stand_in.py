@@ -151,6 +151,7 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Host:
         Vae=wire("VAE"),
         Custom=wire,
         DynamicCombo=SimpleNamespace(Input=Choice, Option=Option),
+        ControlAfterGenerate=SimpleNamespace(fixed="fixed"),
         Schema=Schema,
         NodeOutput=NodeOutput,
         ComfyNode=type("ComfyNode", (), {}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import torch
@@ -28,12 +28,19 @@ class NothingToFollowWarning(UserWarning):
 class TemporalAlignmentModule(nn.Module):
     """Moves sound onto what is seen, with any aligner that is installed.
 
+    The sizes are those of `feature_aligner`, a network to train on features of one's own: `module.feature_aligner.loss`
+    needs pairs that are in time, `.lag` measures by how many steps a pair is off. `forward` does not use it: the
+    aligners that it names need no training.
+
     Args:
-        visual_dim: Length of a feature vector.
-        audio_dim: Width of the sound's features.
-        hidden_dim: Width of an aligner that is trained on features.
+        visual_dim: Length of a visual feature.
+        audio_dim: Length of a feature of the sound.
+        hidden_dim: Width of the network.
         num_layers: Its depth.
         device: `auto`, `cuda`, `cuda:N`, `mps` or `cpu`.
+
+    Attributes:
+        feature_aligner: A `versasound_plugin_learned.FeatureAligner`; None if that plugin is not installed.
 
     Raises:
         InvalidInputError: A width or a depth that is no whole number above 0.
@@ -49,17 +56,15 @@ class TemporalAlignmentModule(nn.Module):
         device: str = "auto",
     ) -> None:
         super().__init__()
-        self.sizes = {
-            "visual_dim": visual_dim,
-            "audio_dim": audio_dim,
-            "hidden_dim": hidden_dim,
-            "num_layers": num_layers,
-        }
-        for name, value in self.sizes.items():
+        sizes = {"visual_dim": visual_dim, "audio_dim": audio_dim, "hidden_dim": hidden_dim, "num_layers": num_layers}
+        for name, value in sizes.items():
             if not isinstance(value, int) or value < 1:
                 raise InvalidInputError(f"{name} must be a whole number of 1 or more, not {value!r}.")
+        place = resolve_device(device)
+        self.feature_aligner = _to_train(sizes)
         self._aligners: dict[tuple[str, bool], Aligner] = {}
-        self.register_buffer("_place", torch.zeros(0, device=resolve_device(device)), persistent=False)
+        self.register_buffer("_place", torch.zeros(0), persistent=False)
+        self.to(place).eval()
 
     @torch.no_grad()
     def forward(
@@ -89,20 +94,38 @@ class TemporalAlignmentModule(nn.Module):
         """
         sound = audio if isinstance(audio, AudioData) else AudioData(audio)
         aligner = self._aligner(sync_method, adaptive=adaptive)
-        features = over(visual_features, sound.duration)
-        if features.events is None:
-            text = "The features have no events, so that nothing says when: the sound was left as it is."
-            cure = "Give the aligner what UniversalVisualEncoder returns."
-            warnings.warn(f"{text} {cure}", NothingToFollowWarning, stacklevel=2)
-            return sound
-        device = cast("torch.Tensor", self._place).device
-        alignment = aligner.estimate(sound, features, RunContext(device=str(device)))
-        moved = alignment.apply(sound, sync_strength)
-        return attrs.evolve(moved, metadata={**moved.metadata, "sync_confidence": list(alignment.confidence)})
+        return align(aligner, sound, visual_features, sync_strength, str(cast("torch.Tensor", self._place).device))
 
     def _aligner(self, name: str, *, adaptive: bool) -> Aligner:
         key = name, bool(adaptive)
         if key not in self._aligners:
-            options: dict[str, Any] = {"adaptive": bool(adaptive), **self.sizes}
-            self._aligners[key] = cast("Aligner", create("aligner", name, options))
+            self._aligners[key] = cast("Aligner", create("aligner", name, {"adaptive": bool(adaptive)}))
         return self._aligners[key]
+
+
+def align(
+    aligner: Aligner, sound: AudioData, seen: torch.Tensor | VisualFeatures, strength: float, device: str
+) -> AudioData:
+    """Move a sound onto the events of features, as `TemporalAlignmentModule.forward` does."""
+    features = over(seen, sound.duration)
+    if features.events is None:
+        text = "The features have no events, so that nothing says when: the sound was left as it is."
+        cure = "Give the aligner what UniversalVisualEncoder returns."
+        warnings.warn(f"{text} {cure}", NothingToFollowWarning, stacklevel=3)
+        return sound
+    alignment = aligner.estimate(sound, features, RunContext(device=device))
+    moved = alignment.apply(sound, strength)
+    return attrs.evolve(moved, metadata={**moved.metadata, "sync_confidence": list(alignment.confidence)})
+
+
+def _to_train(sizes: dict[str, int]) -> nn.Module | None:
+    try:
+        from versasound_plugin_learned import FeatureAligner
+    except ImportError:
+        return None
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(0)  # the same weights every time, and nobody else's random numbers used up
+    try:
+        return FeatureAligner(**sizes)
+    finally:
+        torch.set_rng_state(state)

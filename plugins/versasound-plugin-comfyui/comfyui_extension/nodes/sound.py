@@ -110,12 +110,12 @@ class TemporalSynchronizer:
         adaptive: bool = True,
     ) -> AudioData:
         """Return the sound moved onto the events of the features; see `TemporalAlignmentModule`."""
-        from comfyui_extension.models.temporal_aligner import TemporalAlignmentModule
+        from comfyui_extension.backends import create
+        from comfyui_extension.models.temporal_aligner import align
+        from versasound_core.device import resolve_device
 
-        moved: AudioData = TemporalAlignmentModule()(
-            heard(audio), visual_features, sync_method=sync_method, sync_strength=sync_strength, adaptive=adaptive
-        )
-        return moved
+        aligner = create("aligner", sync_method, {"adaptive": adaptive})
+        return align(aligner, heard(audio), visual_features, sync_strength, str(resolve_device("auto")))
 
 
 class AudioRefiner:

@@ -33,7 +33,7 @@ def seeds() -> list[Any]:
             default=0,
             min=0,
             max=2**53 - 1 - MOST_VARIATIONS,
-            control_after_generate=True,
+            control_after_generate=io.ControlAfterGenerate.fixed,  # a run that changes nothing is not run again
             tooltip="The same seed gives the same sound.",
         ),
         io.Int.Input(
