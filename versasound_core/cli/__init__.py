@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _console as console
-from . import add_sound, align, demo, doctor, plugins, pull, sync_report
+from . import add_sound, align, check, demo, doctor, new, plugins, pull, sync_report
 from ._parser import Parser
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _COMMANDS = {
     "plugins": plugins,
     "pull": pull,
     "doctor": doctor,
+    "new": new,
+    "check": check,
 }
 _USAGE = 2
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
