@@ -13,7 +13,7 @@ author = "VersaSound contributors"
 release = version = installed("versasound-core")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_pages"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # the docstrings say it in words
