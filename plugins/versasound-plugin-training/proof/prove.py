@@ -104,7 +104,9 @@ class Proof:
             **config["adapter"],
         )
         adapter = Adapter(facts, facts.network(config["seed"]).to(self.device))
-        adapter.network.fit_scale(train.seen[..., : facts.feature_dim])
+        adapter.network.fit_scale(train.seen)
+        with torch.no_grad():  # as loud as the text from the first: nothing here was there before the adapter
+            adapter.network.leave.weight *= facts.width**-0.5 / 0.02
         return adapter
 
     def teach(

@@ -56,7 +56,7 @@ class AudioLDM2Objective:
 
         # Published checkpoints name GPT2Model in their index, which can no longer be generated from.
         language_model = GPT2LMHeadModel.from_pretrained(folder / "language_model", dtype=torch.float32)
-        return cls(AudioLDM2Pipeline.from_pretrained(folder, language_model=language_model, torch_dtype=torch.float32))
+        return cls(AudioLDM2Pipeline.from_pretrained(folder, language_model=language_model, dtype=torch.float32))
 
     @torch.no_grad()
     def encode(self, waveform: torch.Tensor) -> torch.Tensor:
