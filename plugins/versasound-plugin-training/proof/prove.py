@@ -85,7 +85,7 @@ class Proof:
         objective = StableAudioObjective(pipe)
         adapter = self.new_adapter(train)
         with torch.no_grad():
-            latents = torch.cat([objective.encode(part[:, None]) for part in train.sounds.split(64)])
+            latents = torch.cat([codec.encode(part[:, None]).latent_dist.mode() for part in train.sounds.split(64)])
         self.save(objective, adapter)
         self.teach(objective, adapter, latents, train, self.end - finish)
         self.save(objective, adapter)

@@ -7,16 +7,6 @@ import shutil
 
 import pytest
 
-SMALL = {
-    "width": 16,
-    "num_layers": 1,
-    "num_heads": 2,
-    "num_tokens": 4,
-    "warmup_steps": 2,
-    "sample_every_steps": 0,
-    "log_every_steps": 1,
-}
-
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory):

@@ -67,7 +67,9 @@ def test_audioldm2_learns_the_noise(tiny_hub):
 def test_tokens_are_heard_only_where_they_should_be_and_take_all_the_gradient(tiny_hub, name, repository):
     tiny_hub.add(repository)
     objective = load_objective(name, {})
-    sound = 0.1 * torch.randn(3, objective.channels, objective.sample_rate, generator=torch.Generator().manual_seed(1))
+    sound = 0.1 * torch.randn(
+        3, objective.channels, objective.sample_rate // 4, generator=torch.Generator().manual_seed(1)
+    )
     encoded = objective.encode(sound)
     tokens = torch.randn(3, 5, objective.token_dim, generator=torch.Generator().manual_seed(2)).requires_grad_()
     heard = torch.tensor([[True, True], [True, False], [False, False]])
@@ -78,10 +80,8 @@ def test_tokens_are_heard_only_where_they_should_be_and_take_all_the_gradient(ti
     assert all(weight.grad is None for module in objective.modules.values() for weight in module.parameters())
 
 
-@pytest.mark.parametrize("repository", ["stabilityai/stable-audio-open-1.0", "cvssp/audioldm2"])
-def test_an_item_has_the_same_loss_in_any_batch(tiny_hub, repository):
-    kind = StableAudioObjective if "stable" in repository else AudioLDM2Objective
-    objective = kind.load(tiny_hub.add(repository))
+def test_an_item_has_the_same_loss_in_any_batch(tiny_hub):
+    objective = AudioLDM2Objective.load(tiny_hub.add("cvssp/audioldm2"))
     encoded = objective.encode(0.1 * torch.randn(3, objective.channels, objective.sample_rate))
     tokens = torch.randn(3, 5, objective.token_dim)
     texts = ["", "a thud", "rain"]
