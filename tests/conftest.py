@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 TESTS = Path(__file__).parent
+EXAMPLES = TESTS.parent / "docs" / "examples"
 _BUILD = """
 import os, sys
 import hatchling.build
@@ -55,9 +56,10 @@ def ask(run: Callable[..., str]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def wheels(run: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheel of every distribution in `plugins_broken` and `third_party`, by the name of its folder."""
+    """The wheel of every distribution in `plugins_broken` and of every example, by the name of its folder."""
     pytest.importorskip("hatchling", reason="hatchling, which builds the plugins of the tests, is not installed")
-    folders = sorted(path.parent for path in TESTS.glob("*/*/pyproject.toml"))
+    projects = [*TESTS.glob("*/*/pyproject.toml"), *EXAMPLES.glob("*/pyproject.toml")]
+    folders = sorted(path.parent for path in projects)
     out = tmp_path_factory.mktemp("wheels")
     run(sys.executable, "-c", _BUILD, out, *folders)
     return {folder.name: next(out.glob(f"*{folder.name.replace('-', '_')}-*.whl")) for folder in folders}

@@ -37,7 +37,8 @@ class Checkpoint:
         licence: Of the weights.
         gated: Whether the owner asks for an account and consent first.
         revision: The commit to fetch, where `main` has no safetensors file; None for `main`.
-        files: Patterns of the files that are needed.
+        files: Patterns of the files that are needed; where they are names, these and no others make a checkpoint.
+        also: Other variants of the card that it is of no use without.
     """
 
     role: Role
@@ -49,6 +50,12 @@ class Checkpoint:
     gated: bool = False
     revision: str | None = None
     files: tuple[str, ...] = attrs.field(default=_FILES, converter=tuple)
+    also: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files that make it, if it is laid out otherwise than checkpoints of transformers and diffusers are."""
+        return () if any("*" in name for name in self.files) else self.files
 
     @property
     def command(self) -> str:
@@ -110,15 +117,16 @@ def find(wanted: Checkpoint, folder: str | Path | None = None) -> Path:
     """
     if folder is not None:
         own = Path(folder).expanduser()
-        if lack := _lacking(own):
+        if lack := _lacking(own, wanted.names):
+            files = " and ".join(wanted.names) or "config.json, *.safetensors and what lies beside them"
             raise ModelLoadError(
                 f"{own} is no checkpoint for {wanted.role} {wanted.backend}: {lack}.",
-                f"Wanted are the files of {wanted.repository}: config.json, *.safetensors and what lies beside them.",
+                f"Wanted are the files of {wanted.repository}: {files}.",
             )
         return own
     lack = "nothing of it is on this machine"
     for snapshot in _snapshots(wanted):
-        found = _lacking(snapshot)
+        found = _lacking(snapshot, wanted.names)
         if found is None:
             return snapshot
         lack = found
@@ -186,7 +194,7 @@ def fetch(wanted: Checkpoint, cache: str | Path | None = None) -> Path:
     if constants.HF_HUB_OFFLINE:
         raise ModelLoadError(f"HF_HUB_OFFLINE forbids fetching {wanted}.", "Unset HF_HUB_OFFLINE and try again.")
     try:
-        revision = wanted.revision or _with_safetensors(HfApi(), wanted.repository)
+        revision = wanted.revision or (None if wanted.names else _with_safetensors(HfApi(), wanted.repository))
         snapshot_download(
             wanted.repository, revision=revision, cache_dir=cache or hub_cache(), allow_patterns=list(wanted.files)
         )
@@ -229,10 +237,12 @@ def _in_cache(cache: Path, wanted: Checkpoint) -> list[Path]:
     return [home / "snapshots" / name for name in dict.fromkeys([*names, *others]) if name in others]
 
 
-def _lacking(folder: Path) -> str | None:
+def _lacking(folder: Path, names: tuple[str, ...]) -> str | None:
     """Say what is missing for a usable checkpoint; None if nothing is."""
     if not folder.is_dir():
         return f"{folder} is no folder"
+    if names and not (folder / "config.json").is_file():
+        return next((f"{name} is missing" for name in names if not (folder / name).is_file()), None)
     roots = [name for name in ("config.json", "model_index.json") if (folder / name).is_file()]
     if not roots:
         return "config.json is missing"

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _console as console
-from . import add_sound, align, demo, doctor, env, plugins, pull, sync_report
+from . import add_sound, align, check, demo, doctor, env, new, plugins, pull, sync_report
 from ._parser import Parser
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _COMMANDS = {
     "pull": pull,
     "env": env,
     "doctor": doctor,
+    "new": new,
+    "check": check,
 }
 _USAGE = 2
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -36,16 +36,26 @@ def add(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # noqa:
 def run(args: argparse.Namespace) -> int:
     """Show what would be fetched, ask, and fetch it."""
     wanted = _wanted(args.name, args.variant)
+    card = default_registry.get(wanted.role, args.name).card
+    needed = [wanted, *(checkpoint(card, wanted.role, wanted.backend, name) for name in wanted.also)]
+    missing = [one for one in needed if not _is_here(one)]
+    for one in missing:
+        console.say(f"{one.role} {one.backend}, variant {one.variant}: {one}")
+        if one.gated:
+            console.say(f"Its owner asks for consent first: https://huggingface.co/{one.repository}")
+    if missing and not args.yes:
+        console.ask("Fetch it?", "whether to fetch it", "Nothing was fetched.")
+    for one in missing:
+        print(f"fetched: {fetch(one)}")
+    return 0
+
+
+def _is_here(wanted: Checkpoint) -> bool:
     try:
         print(f"{wanted} is here already: {find(wanted)}")
     except ModelLoadError:
-        console.say(f"{wanted.role} {wanted.backend}, variant {wanted.variant}: {wanted}")
-        if wanted.gated:
-            console.say(f"Its owner asks for consent first: https://huggingface.co/{wanted.repository}")
-        if not args.yes:
-            console.ask("Fetch it?", "whether to fetch it", "Nothing was fetched.")
-        print(f"fetched: {fetch(wanted)}")
-    return 0
+        return False
+    return True
 
 
 def _wanted(name: str, variant: str | None) -> Checkpoint:

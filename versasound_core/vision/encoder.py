@@ -167,7 +167,9 @@ class VideoEncoder(torch.nn.Module):
                 yield self.backbone.preprocess(chunk.images.to(ctx.torch_device))
 
         with torch.inference_mode():
-            pooled, scores = self._look(pixels(), look, lambda: ctx.report(done / total, "Looking at the picture"))
+            pooled, scores = self._look(
+                pixels(), look, lambda: ctx.report(min(done / total, 1.0), "Looking at the picture")
+            )
             features = self._finish(pooled, done).movedim(0, 1)
             said = self._describe(scores, done) if scores is not None else (None, None)
         extra = {} if said[1] is None else {"labels_per_second": said[1]}

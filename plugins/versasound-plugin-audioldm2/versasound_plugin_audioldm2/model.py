@@ -71,7 +71,7 @@ class AudioLDM2:
         """Return frames, and where a draft enters."""
         return self._frames(job), None if job.draft is None else job.strength
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def make(self, jobs: Sequence[Job], tick: Callable[[float], None]) -> torch.Tensor:
         """Return `[n, 1, T]`, `T` at least the longest job, on the CPU."""
         count = len(jobs)

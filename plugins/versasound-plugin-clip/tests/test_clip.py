@@ -48,7 +48,7 @@ class TestClip(EncoderChecks):
         from transformers import CLIPModel
 
         frames = noise(3)
-        seen = self.encode(tiny_hub, VideoClip.from_tensor(frames, 8), spatial_pooling=pooling, **self.only)
+        seen = self.encode(VideoClip.from_tensor(frames, 8), spatial_pooling=pooling, **self.only)
         with torch.no_grad():
             model = CLIPModel.from_pretrained(tiny_hub.add(self.repository))
             places = model.vision_model(normalise(frames[0], MEAN, STD)).last_hidden_state[:, 1:]
@@ -59,14 +59,14 @@ class TestClip(EncoderChecks):
         from transformers import CLIPModel
 
         frames = noise(2, size=256)
-        seen = self.encode(tiny_hub, VideoClip.from_tensor(frames, 8), input_size=256, **self.only)
+        seen = self.encode(VideoClip.from_tensor(frames, 8), input_size=256, **self.only)
         with torch.no_grad():
             model = CLIPModel.from_pretrained(tiny_hub.add(self.repository))
             pixels = normalise(frames[0], MEAN, STD)
             expected = model.get_image_features(pixels, interpolate_pos_encoding=True).pooler_output
         torch.testing.assert_close(seen.features[0], expected, **EXACT)
         with pytest.raises(InvalidInputError, match="multiple of 32"):
-            self.encode(tiny_hub, VideoClip.from_tensor(frames, 8), input_size=250)
+            self.encode(VideoClip.from_tensor(frames, 8), input_size=250)
 
     def test_siglip2_fits_the_same_code(self, tiny_hub: TinyHub) -> None:
         from transformers import SiglipModel
@@ -85,7 +85,7 @@ class TestClip(EncoderChecks):
         from transformers import AutoTokenizer, CLIPModel
 
         snapshot, frames = tiny_hub.add(self.repository), noise(24)
-        seen = self.encode(tiny_hub, VideoClip.from_tensor(frames, 8), labels=5)
+        seen = self.encode(VideoClip.from_tensor(frames, 8), labels=5)
         self.check_labels(seen, 3)
         events = read_events(None)
         with torch.no_grad():
@@ -109,13 +109,13 @@ class TestClip(EncoderChecks):
         own = tmp_path / "mine.yaml"
         own.write_text("events:\n  yodelling: [a person yodelling on a mountain]\n")
         clip = VideoClip.from_tensor(noise(2), 8)
-        module = self.make(tiny_hub, vocabulary=str(own)).module("cpu")
+        module = self.make(vocabulary=str(own)).module("cpu")
         assert module.backbone.sounds[-1] == "yodelling"
-        assert self.encode(tiny_hub, clip, labels=0).labels is None
+        assert self.encode(clip, labels=0).labels is None
         for text, words in (("events: 3", "no table"), ("events:\n  x: y", "x"), ("- [", "not YAML")):
             own.write_text(text)
             with pytest.raises(InvalidInputError, match=words):
-                self.make(tiny_hub, vocabulary=str(own)).module("cpu")
+                self.make(vocabulary=str(own)).module("cpu")
 
     def test_the_events_are_many_and_foley_knows_most_of_what_it_can_make(self) -> None:
         events = read_events(None)

@@ -80,7 +80,7 @@ class TestDinov2(EncoderChecks):
         from transformers import Dinov2ForImageClassification
 
         frames = noise(16, size=256)
-        seen = self.encode(tiny_hub, VideoClip.from_tensor(frames, 8))
+        seen = self.encode(VideoClip.from_tensor(frames, 8))
         self.check_labels(seen, 2)
         with torch.no_grad():
             model = Dinov2ForImageClassification.from_pretrained(tiny_hub.add(self.repository))
@@ -99,6 +99,6 @@ class TestDinov2(EncoderChecks):
 
     def test_another_input_size_needs_whole_patches(self, tiny_hub: TinyHub) -> None:
         clip = VideoClip.from_tensor(noise(2, size=64), 8)
-        assert self.encode(tiny_hub, clip, input_size=112).shape == (1, 2, 32)
+        assert self.encode(clip, input_size=112).shape == (1, 2, 32)
         with pytest.raises(InvalidInputError, match="multiple of 14"):
-            self.encode(tiny_hub, clip, input_size=100)
+            self.encode(clip, input_size=100)

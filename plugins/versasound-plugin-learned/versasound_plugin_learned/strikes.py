@@ -55,7 +55,10 @@ def load_network() -> StrikeNet:
 
     try:
         with as_file(files(__package__) / "weights" / _WEIGHTS) as path, safe_open(path, "pt") as file:
-            network = StrikeNet(**json.loads(file.metadata()["network"]))
+            with torch.random.fork_rng(
+                devices=[]
+            ):  # the weights that it is born with are not drawn from the user's seed
+                network = StrikeNet(**json.loads(file.metadata()["network"]))
             network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()}, strict=False)  # noqa: SIM118
     except (OSError, SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
         raise ModelLoadError(f"the weights {_WEIGHTS} cannot be used: {error}.", "Install the plugin again.") from error

@@ -70,7 +70,7 @@ class StableAudio:
         """Return where a draft enters, and how many tokens there are: windows are all of one length."""
         return None if job.draft is None else job.strength, None if job.tokens is None else len(job.tokens)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def make(self, jobs: Sequence[Job], tick: Callable[[float], None]) -> torch.Tensor:
         """Return `[n, C, T]`, `T` that of the longest job."""
         from diffusers.models.embeddings import get_1d_rotary_pos_embed

@@ -113,7 +113,8 @@ class Learning:
         encoded = self.objective.encode(batch.sound.to(self.device))
         with self.accelerator.autocast():
             tokens = self.network(batch.seen.to(self.device), batch.times_s.to(self.device))
-            return self.objective.loss(encoded, tokens.float(), batch.prompts, heard, draw).mean()
+            seconds = batch.sound.shape[2] / self.objective.sample_rate
+            return self.objective.loss(encoded, tokens.float(), batch.prompts, seconds, heard, draw).mean()
 
     @torch.no_grad()
     def sample(self, items: Sequence[Item], seconds: float) -> torch.Tensor:

@@ -57,7 +57,7 @@ class TestVideoMae(EncoderChecks):
 
     def test_overlapping_windows_are_averaged_by_weight(self, tiny_hub: TinyHub) -> None:
         frames = noise(45)
-        seen = self.encode(tiny_hub, VideoClip.from_tensor(frames, 8), temporal_pooling="avg")
+        seen = self.encode(VideoClip.from_tensor(frames, 8), temporal_pooling="avg")
         windows = look(tiny_hub.add(self.repository), frames[0])
         for frame in range(45):
             found = estimates(windows, frame)
@@ -66,7 +66,7 @@ class TestVideoMae(EncoderChecks):
 
     def test_attention_weighs_windows_by_likeness(self, tiny_hub: TinyHub) -> None:
         frames = noise(30)
-        seen = self.encode(tiny_hub, VideoClip.from_tensor(frames, 8))
+        seen = self.encode(VideoClip.from_tensor(frames, 8))
         windows = look(tiny_hub.add(self.repository), frames[0])
         for frame in range(30):
             found = estimates(windows, frame)
@@ -79,7 +79,7 @@ class TestVideoMae(EncoderChecks):
         from transformers import VideoMAEForVideoClassification
 
         frames = noise(16)
-        seen = self.encode(tiny_hub, VideoClip.from_tensor(frames, 8), spatial_pooling="max")
+        seen = self.encode(VideoClip.from_tensor(frames, 8), spatial_pooling="max")
         with torch.no_grad():
             model = VideoMAEForVideoClassification.from_pretrained(tiny_hub.add(self.repository)).videomae
             tokens = model((frames.float() / 255 - MEAN) / STD).last_hidden_state.view(8, 49, -1)
@@ -102,15 +102,15 @@ class TestVideoMae(EncoderChecks):
             registry.create("encoder", "videomae", spatial_pooling="cls_token")
 
     def test_only_its_own_input_size_will_do(self, tiny_hub: TinyHub) -> None:
-        assert self.encode(tiny_hub, VideoClip.from_tensor(noise(2, size=50), 8), input_size=224).shape[1] == 2
+        assert self.encode(VideoClip.from_tensor(noise(2, size=50), 8), input_size=224).shape[1] == 2
         with pytest.raises(InvalidInputError, match="224 px alone"):
-            self.encode(tiny_hub, VideoClip.from_tensor(noise(2), 8), input_size=256)
+            self.encode(VideoClip.from_tensor(noise(2), 8), input_size=256)
 
     def test_labels_are_the_classes_of_the_head_by_sound(self, tiny_hub: TinyHub) -> None:
         from transformers import VideoMAEForVideoClassification
 
         frames = noise(16)
-        seen = self.encode(tiny_hub, VideoClip.from_tensor(frames, 8))
+        seen = self.encode(VideoClip.from_tensor(frames, 8))
         self.check_labels(seen, 2)
         with torch.no_grad():
             model = VideoMAEForVideoClassification.from_pretrained(tiny_hub.add(self.repository))

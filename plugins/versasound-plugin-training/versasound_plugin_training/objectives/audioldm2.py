@@ -63,7 +63,8 @@ class AudioLDM2Objective:
         """Return scaled latents `[B, c, frames / 4, bands / 4]`; the length is filled with silence to whole latents."""
         vae = self.pipe.vae
         latents: torch.Tensor = vae.encode(self.log_mel(waveform)[:, None]).latent_dist.mode()
-        return latents * vae.config.scaling_factor
+        scale: float = vae.config.scaling_factor
+        return latents * scale
 
     def log_mel(self, waveform: torch.Tensor) -> torch.Tensor:
         """Return `[B, frames, bands]` of sound `[B, 1, T]`."""
@@ -94,8 +95,14 @@ class AudioLDM2Objective:
             torch.cat([made for _, _, made in rows]),
         )
 
-    def loss(
-        self, encoded: torch.Tensor, tokens: torch.Tensor, texts: Sequence[str], heard: torch.Tensor, draw: Draw
+    def loss(  # noqa: PLR0913, PLR0917
+        self,
+        encoded: torch.Tensor,
+        tokens: torch.Tensor,
+        texts: Sequence[str],
+        seconds: float,
+        heard: torch.Tensor,
+        draw: Draw,
     ) -> torch.Tensor:
         """Return the loss of each item, `[B]`; see `Objective`."""
         scheduler = self.pipe.scheduler

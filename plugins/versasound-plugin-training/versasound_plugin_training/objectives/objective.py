@@ -35,11 +35,12 @@ class Objective(Protocol):
         """Return what the loss is computed on, from sound `[B, C, T]`; no gradient flows."""
         ...
 
-    def loss(
+    def loss(  # noqa: PLR0913, PLR0917
         self,
         encoded: torch.Tensor,
         tokens: torch.Tensor,
         texts: Sequence[str],
+        seconds: float,
         heard: torch.Tensor,
         draw: Draw,
     ) -> torch.Tensor:
@@ -49,6 +50,7 @@ class Objective(Protocol):
             encoded: What `encode` returned.
             tokens: `[B, N, D]`, of an adapter.
             texts: What is said beside the tokens.
+            seconds: Length of the sound.
             heard: bool `[B, 2]`: whether text and tokens are heard at all; neither is how classifier-free guidance
                 (Ho and Salimans 2022) learns what it guides away from.
             draw: All that is random comes from it.

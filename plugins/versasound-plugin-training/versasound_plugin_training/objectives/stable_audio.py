@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +52,9 @@ class StableAudioObjective:
 
     @torch.no_grad()
     def encode(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Return latents `[B, c, L]`."""
-        latents: torch.Tensor = self.pipe.vae.encode(waveform).latent_dist.mode()
+        """Return latents `[B, c, L]` of the whole window, which is what the model makes; silence follows the sound."""
+        lack = round(self.longest_s * self.sample_rate) - waveform.shape[2]
+        latents: torch.Tensor = self.pipe.vae.encode(functional.pad(waveform, (0, lack))).latent_dist.mode()
         return latents
 
     @torch.no_grad()
@@ -61,20 +63,21 @@ class StableAudioObjective:
         device = next(self.predictor.parameters()).device
         for text in set(texts) - set(self._texts):
             self._texts[text] = self.pipe.encode_prompt(text, device, do_classifier_free_guidance=False)
-        return torch.cat([self._texts[text] for text in texts])
+        said: torch.Tensor = torch.cat([self._texts[text] for text in texts])
+        return said
 
-    def loss(
+    def loss(  # noqa: PLR0913, PLR0917
         self,
         encoded: torch.Tensor,
         tokens: torch.Tensor,
         texts: Sequence[str],
+        seconds: float,
         heard: torch.Tensor,
         draw: Draw,
     ) -> torch.Tensor:
         """Return the loss of each item, `[B]`; see `Objective`."""
-        duration_s = encoded.shape[2] * self.pipe.vae.hop_length / self.sample_rate
         begin = torch.zeros(len(encoded), device=encoded.device)
-        return self.loss_at(encoded, tokens, self.said(texts), heard, (begin, begin + duration_s), draw)
+        return self.loss_at(encoded, tokens, self.said(texts), heard, (begin, begin + seconds), draw)
 
     def loss_at(  # noqa: PLR0913, PLR0917
         self,
@@ -95,12 +98,13 @@ class StableAudioObjective:
         kept = scheduler.precondition_outputs(one, none, sigma)
         made = scheduler.precondition_outputs(none, one, sigma)
         target = (latents - kept * noisy) / made
-        predicted = self.predict(
+        predicted: torch.Tensor = self.predict(
             scheduler.precondition_inputs(noisy, sigma),
             scheduler.precondition_noise(sigma[:, 0, 0]),
             *self.condition(tokens, text, heard, span_s),
         )
-        return (predicted.float() - target).square().mean((1, 2))
+        error: torch.Tensor = predicted.float() - target
+        return error.square().mean((1, 2))
 
     def condition(
         self,

@@ -1,0 +1,5 @@
+from versasound_core.testing import AlignerContract
+
+
+class TestFirstBeat(AlignerContract):
+    name = "first_beat"

@@ -1,0 +1,5 @@
+from versasound_core.testing import EncoderContract
+
+
+class TestPalette(EncoderContract):
+    name = "palette"
