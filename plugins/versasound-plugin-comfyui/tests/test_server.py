@@ -251,6 +251,15 @@ def test_images_and_a_rate_make_a_video(server, info):
     assert seconds(made, "audio") == pytest.approx(2.0, abs=0.05)
 
 
+def test_cut_of_a_video(server, info):
+    workflow = add_sound(info)
+    workflow["0"] = node("LoadVideo", file="scene.mp4")
+    workflow["1"] = node("Video Slice", video=["0", 0], start_time=1.0, duration=2.0, strict_duration=False)
+    (made,) = server.outputs(server.run(workflow), "3")
+    assert seconds(made, "video") == pytest.approx(2.0, abs=0.1)
+    assert seconds(made, "audio") == pytest.approx(seconds(made, "video"), abs=0.05)
+
+
 def test_second_run_is_cached(server, info):
     workflow = add_sound(info, seed=7)
     server.run(workflow)

@@ -202,6 +202,24 @@ class TestBodies:
         assert made["waveform"].shape[2] == round(70.5 * 16000)
         assert made["waveform"][..., -16000:].abs().max() > 0
 
+    def test_variations_made_together_are_what_each_is_alone(self, nodes, scene, tiny_hub):
+        pytest.importorskip("versasound_plugin_audioldm2")
+        tiny_hub.add("cvssp/audioldm2")
+        seen = run(nodes["VisualFeatureExtractor"], video=stand_in.VideoFromFile(str(scene))).args[0]
+        generator = {"generator": "audioldm2"}
+        asked = {
+            "visual_features": seen,
+            "prompt": "a hammer",
+            "generator": generator,
+            "steps": 2,
+            "sample_rate": 16000,
+        }
+        both, _ = run(nodes["AudioGenerator"], **asked, seed=4, variations=2).args
+        second, _ = run(nodes["AudioGenerator"], **asked, seed=5).args
+        assert both["waveform"].shape == (2, 1, 48000)
+        assert torch.allclose(both["waveform"][1:], second["waveform"], atol=1e-5)
+        assert not torch.allclose(both["waveform"][:1], second["waveform"], atol=1e-3)
+
     def test_batch_of_sounds_follows_one_video(self, nodes, scene):
         seen = run(nodes["VisualFeatureExtractor"], video=stand_in.VideoFromFile(str(scene))).args[0]
         audio = {"waveform": torch.rand(2, 1, 48000) - 0.5, "sample_rate": 16000}

@@ -10,7 +10,7 @@ from comfyui_extension.models.clock import over
 
 from versasound_core.containers import AudioData, EventTrack, GenerationRequest, VisualFeatures
 from versasound_core.media.blocks import joined
-from versasound_core.segments import Segment, joined_segments, segments
+from versasound_core.segments import SEGMENT_S, Segment, joined_segments, segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,27 @@ def length_of(features: VisualFeatures, asked_s: float) -> float:
         return asked_s
     told = features.metadata.get("duration_s")
     return float(told) if told else features.get_temporal_length() / (features.fps or 1.0)
+
+
+def variations(
+    generator: Generator, features: VisualFeatures, requests: Sequence[GenerationRequest], ctx: RunContext
+) -> list[AudioData]:
+    """Make a sound for each request; short ones are made together if the generator has `generate_all`.
+
+    Args:
+        generator: The generator.
+        features: `[B, T, D]`, with or without times.
+        requests: Of one length.
+        ctx: Progress and cancellation.
+    """
+    length_s, count = requests[0].duration_s, len(requests)
+    together = getattr(generator, "generate_all", None)
+    if together is not None and length_s <= SEGMENT_S:
+        seen = over(features, length_s).window(0.0, length_s)
+        made: list[AudioData] = together([(seen, request) for request in requests], ctx)
+        return [sound.to("cpu") for sound in made]
+    parts = [ctx.part(number / count, (number + 1) / count) for number in range(count)]
+    return [generate(generator, features, request, part) for request, part in zip(requests, parts, strict=True)]
 
 
 def generate(generator: Generator, features: VisualFeatures, request: GenerationRequest, ctx: RunContext) -> AudioData:

@@ -46,7 +46,7 @@ def diffusion() -> list[Any]:
     """What only iterative generators ask for."""
     own = "0: the generator's own. Generators that do not iterate have none."
     return [
-        io.Int.Input("steps", default=0, min=0, max=1000, tooltip=f"Diffusion steps. {own}", advanced=True),
+        io.Int.Input("steps", default=0, min=0, max=500, tooltip=f"Diffusion steps. {own}", advanced=True),
         io.Float.Input(
             "guidance",
             default=0.0,

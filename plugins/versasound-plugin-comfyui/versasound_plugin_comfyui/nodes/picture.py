@@ -142,6 +142,6 @@ def _looked(clip: VideoClip, encoder: Choice) -> io.NodeOutput:
     name, options = chosen("encoder", encoder)
     with running(("encoder", name)) as ctx:
         eyes = kept.create("encoder", str(name), **options)
-        features: VisualFeatures = named("encoder", str(name), lambda: look(eyes, clip, ctx))
+        features: VisualFeatures = named("encoder", str(name), lambda: look(eyes, clip, ctx)).to("cpu")
     words = [", ".join(f"{word} ({score:.2f})" for word, score in item) for item in features.labels or []]
     return io.NodeOutput(features, "\n".join(words))

@@ -16,7 +16,7 @@ from . import inputs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from versasound_core.containers import AudioData, VisualFeatures
+    from versasound_core.containers import VisualFeatures
 
     Choice = Mapping[str, Any]
 
@@ -82,24 +82,22 @@ class AudioGenerator(io.ComfyNode):
         from versasound_plugin_comfyui import sounds
 
         name, options = chosen("generator", generator)
-        made: list[AudioData] = []
+        requests = [
+            GenerationRequest(
+                duration_s=sounds.length_of(visual_features, duration),
+                prompt=prompt.strip() or None,
+                negative_prompt=negative_prompt.strip() or None,
+                seed=seed + number,
+                sample_rate=sample_rate,
+                num_inference_steps=steps or None,
+                guidance_scale=guidance or None,
+            )
+            for number in range(variations)
+        ]
         with running(("generator", name)) as ctx:
             maker = kept.create("generator", str(name), **options)
             seen = visual_features.to(ctx.device)
-            for number in range(variations):
-                request = GenerationRequest(
-                    duration_s=sounds.length_of(visual_features, duration),
-                    prompt=prompt.strip() or None,
-                    negative_prompt=negative_prompt.strip() or None,
-                    seed=seed + number,
-                    sample_rate=sample_rate,
-                    num_inference_steps=steps or None,
-                    guidance_scale=guidance or None,
-                )
-                part = ctx.part(number / variations, (number + 1) / variations)
-                made.append(
-                    named("generator", str(name), lambda r=request, p=part: sounds.generate(maker, seen, r, p))  # type: ignore[misc]
-                )
+            made = named("generator", str(name), lambda: sounds.variations(maker, seen, requests, ctx))
         audio = sounds.batch(made)
         return io.NodeOutput(told(audio), "\n".join(audio.metadata.get("notes", [])))
 
