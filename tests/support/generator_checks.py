@@ -154,6 +154,11 @@ class GeneratorChecks:
         assert model.steps == defaults["num_inference_steps"].default
         assert model.guidance == defaults["guidance_scale"].default
 
+    def test_no_words_at_all_are_an_empty_prompt(self, tiny_hub: TinyHub) -> None:
+        made = self.generate(tiny_hub, prompt=None, words=True)
+        self.same(made.waveform[0], self.raw(tiny_hub, 1.0, prompt=""))
+        assert "Neither a prompt nor the picture" in made.metadata["notes"][0]
+
     def test_items_are_made_as_if_alone(self, tiny_hub: TinyHub) -> None:
         labels = [[("rain", 0.9)], [("wind in the leaves", 0.9)], [("fire", 0.9)]]
         features = seen([], [], [], labels=labels)

@@ -21,7 +21,7 @@ from versasound_core.containers import EventTrack, GenerationRequest, VisualFeat
 from versasound_core.context import RunContext
 from versasound_core.scenes import random_scene
 
-RATE, LATENTS, CROP, BATCH = 16000, 16, 8192, 8
+RATE, LATENTS, CROP, BATCH = 16000, 8, 4096, 6
 PROMPTS = ("a hammer on metal", "knocking on wood", "footsteps on stone", "a ball on concrete")
 _SIZES = (64, 256, 1024)
 
@@ -92,8 +92,8 @@ def trained(folder: Path, steps: int) -> Path:
     vae = AutoencoderOobleck(
         encoder_hidden_size=2 * LATENTS,
         downsampling_ratios=[4, 4, 8],
-        channel_multiples=[1, 1, 2],
-        decoder_channels=16,
+        channel_multiples=[1, 1, 1],
+        decoder_channels=12,
         decoder_input_channels=LATENTS,
         audio_channels=1,
         sampling_rate=RATE,
