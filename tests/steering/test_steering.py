@@ -250,6 +250,11 @@ def test_joins_are_not_heard(tmp_path: Path, seconds: float) -> None:
     assert float(sound.diff().abs().max()) <= 8 * float(sound.diff().std())
 
 
+def test_features_without_a_rate_are_no_hindrance(tmp_path: Path) -> None:
+    features = VisualFeatures(torch.zeros(1, 8, 4))
+    assert make(tmp_path).generate(features, ask(duration_s=25.0), RunContext()).shape[2] == 25 * RATE
+
+
 def test_windows_of_what_is_alike_add_up(tmp_path: Path) -> None:
     same = torch.randn(1, 1, 100)
     torch.testing.assert_close(cross_faded(same, same), same)

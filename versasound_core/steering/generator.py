@@ -153,7 +153,7 @@ class TextToSound:
         if timed and settings.timing == "draft" and features is not None:
             draft = with_channels(drafted(features, request, rate, length, ctx.part(0, 0)), model.channels)
         parts = windows(length, model.longest, model.unit, rate)
-        tokens = [self._tokens.of(_window(features, part, rate, alone=len(parts) == 1)) for part in parts]
+        tokens = [self._tokens_in(part, features, rate, alone=len(parts) == 1) for part in parts]
         pieces = [
             _Piece(
                 [
@@ -177,6 +177,14 @@ class TextToSound:
             for item, words in enumerate(said)
         ]
         return _Order(features, request, said, timed, pieces, notes)
+
+    def _tokens_in(
+        self, part: Segment, features: VisualFeatures | None, rate: int, *, alone: bool
+    ) -> torch.Tensor | None:
+        """Return what an adapter makes of a window; nothing is cut where there is none."""
+        if self.settings.adapter is None or features is None or alone:
+            return self._tokens.of(features)
+        return self._tokens.of(features.window(part.start / rate, part.end / rate))
 
     def _make(self, pieces: list[_Piece], model: Model, ctx: RunContext) -> None:
         """Make all stretches, those together that can be; what is all draft is not re-made."""
@@ -242,10 +250,6 @@ class TextToSound:
             "windows": len(order.pieces[0].parts),
             "notes": order.notes,
         }
-
-
-def _window(features: VisualFeatures | None, part: Segment, rate: int, *, alone: bool) -> VisualFeatures | None:
-    return features if features is None or alone else features.window(part.start / rate, part.end / rate)
 
 
 def _about_words(words: Wording, item: int, items: int) -> list[str]:
