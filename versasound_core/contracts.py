@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .containers import Alignment, AudioData, GenerationRequest, VideoClip, VisualFeatures
     from .context import RunContext
@@ -26,6 +26,17 @@ class Generator(Protocol):
 
     def generate(self, features: VisualFeatures | None, request: GenerationRequest, ctx: RunContext) -> AudioData:
         """Return `[B, C, request.num_samples]` at `request.sample_rate`, `B` as in `features` (1 without)."""
+        ...
+
+
+@runtime_checkable
+class BatchGenerator(Generator, Protocol):
+    """A generator that makes several sounds faster together than one after the other."""
+
+    def generate_all(
+        self, asked: Sequence[tuple[VisualFeatures | None, GenerationRequest]], ctx: RunContext
+    ) -> list[AudioData]:
+        """Return for each request what `generate` would return for it alone."""
         ...
 
 

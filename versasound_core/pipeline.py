@@ -10,9 +10,9 @@ import attrs
 
 from .containers import AudioData, GenerationRequest, VideoClip, VisualFeatures
 from .context import RunContext
-from .contracts import BlockRefiner
+from .contracts import BatchGenerator, BlockRefiner
 from .device import resolve_device
-from .errors import BrokenPluginError, InvalidInputError, VersaSoundError, in_words
+from .errors import BrokenPluginError, Cancelled, InvalidInputError, VersaSoundError, in_words
 from .hooks import PLUGIN_FAILURES
 from .media.ahead import ahead
 from .media.blocks import joined
@@ -22,7 +22,7 @@ from .segments import Segment, joined_segments, segments
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .cache import FeatureCache
     from .cards import Role
@@ -79,6 +79,8 @@ class Pipeline:
         self._generator = cast("Generator", self._backend("generator", recipe.generator))
         self._aligner = cast("Aligner | None", self._backend("aligner", recipe.aligner))
         self._refiner = cast("Refiner | None", self._backend("refiner", recipe.refiner))
+        self._seen: dict[VideoClip, VisualFeatures] = {}
+        self._made: dict[tuple[VideoClip, int, int], AudioData] = {}
 
     def add_sound(
         self, source: str | os.PathLike[str] | VideoClip, output: str | os.PathLike[str], *, seed: int | None = None
@@ -109,9 +111,53 @@ class Pipeline:
         hooks.call("versasound_run_finished", result=result, error=None)
         return result
 
+    @property
+    def makes_ahead(self) -> bool:
+        """Whether the generator makes several sounds faster together than one after the other."""
+        return isinstance(self._generator, BatchGenerator)
+
+    def make_ahead(self, wanted: Sequence[tuple[VideoClip, int]]) -> None:
+        """Let the generator make the sounds of several clips and variations together, before `add_sound` asks for them.
+
+        The sounds are the same, and wait in memory for `add_sound`. What fails is left to it, to be told of its clip.
+
+        Args:
+            wanted: The clips and seeds that `add_sound` will be called with.
+
+        Raises:
+            Cancelled: If the user asked to stop.
+        """
+        self._seen, self._made = {}, {}
+        if not self.makes_ahead:
+            return
+        generator, rate = cast("BatchGenerator", self._generator), self.recipe.sample_rate
+        places, asked = [], []
+        for clip, seed in wanted:
+            try:
+                if clip not in self._seen:
+                    self._seen[clip] = self.encode(clip)
+            except Cancelled:
+                raise
+            except VersaSoundError:
+                continue
+            recipe = attrs.evolve(self.recipe, seed=seed)
+            for part in segments(round(clip.duration_s * rate), rate):
+                places.append((clip, seed, part.start))
+                asked.append(_asked(self._seen[clip], recipe, part))
+        try:
+            with _blame(self, "generator", self.recipe.generator):
+                made = generator.generate_all(asked, self.ctx.part(_LOOKED, _MADE))
+        except Cancelled:
+            raise
+        except VersaSoundError:
+            return
+        self._made = dict(zip(places, made, strict=False))
+
     def encode(self, clip: VideoClip) -> VisualFeatures:
         """Look at a clip, or read from the cache what was seen before; events are filled in if the encoder has none."""
         ctx = self.ctx.part(0, _LOOKED)
+        if clip in self._seen:
+            return self._seen[clip]
         cache, key = self._cache(clip)
         features = cache.load(key) if cache else None
         if features is None:
@@ -244,20 +290,12 @@ class _Making:
         ctx = pipeline.ctx.part(
             _LOOKED + (_MADE - _LOOKED) * part.start / total, _LOOKED + (_MADE - _LOOKED) * part.fade / total
         )
-        request = GenerationRequest(
-            duration_s=(part.end - part.start) / rate,
-            prompt=recipe.prompt,
-            negative_prompt=recipe.negative_prompt,
-            seed=recipe.seed,
-            sample_rate=rate,
-            num_inference_steps=recipe.num_inference_steps,
-            guidance_scale=recipe.guidance_scale,
-            start_s=part.start / rate,
-        )
+        features, request = _asked(self.features, recipe, part)
         ctx.report(0.0, "making the sound")
-        features = self.features.window(part.start / rate, part.end / rate)
-        with _blame(pipeline, "generator", recipe.generator):
-            audio = pipeline._generator.generate(features, request, ctx)
+        audio = pipeline._made.pop((self.clip, recipe.seed, part.start), None)
+        if audio is None:
+            with _blame(pipeline, "generator", recipe.generator):
+                audio = pipeline._generator.generate(features, request, ctx)
         self._check("generator", audio, request.num_samples)
         audio = attrs.evolve(audio, waveform=audio.waveform.to("cpu"))
         aligner = pipeline._aligner
@@ -282,6 +320,22 @@ class _Making:
             known = self.metadata.get(key, [])
             both = isinstance(value, list) and isinstance(known, list)
             self.metadata[key] = [*known, *(one for one in value if one not in known)] if both else value
+
+
+def _asked(features: VisualFeatures, recipe: Recipe, part: Segment) -> tuple[VisualFeatures, GenerationRequest]:
+    """Say what is wanted of the generator for one stretch of a clip."""
+    rate = recipe.sample_rate
+    request = GenerationRequest(
+        duration_s=(part.end - part.start) / rate,
+        prompt=recipe.prompt,
+        negative_prompt=recipe.negative_prompt,
+        seed=recipe.seed,
+        sample_rate=rate,
+        num_inference_steps=recipe.num_inference_steps,
+        guidance_scale=recipe.guidance_scale,
+        start_s=part.start / rate,
+    )
+    return features.window(part.start / rate, part.end / rate), request
 
 
 def _check_features(features: object, clip: VideoClip) -> None:

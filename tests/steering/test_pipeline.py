@@ -56,6 +56,62 @@ def test_segments_of_a_long_clip_join_and_report_once(tiny_hub: TinyHub) -> None
     assert float(gain.median()) < 0.8
 
 
+def test_clips_and_variations_made_together_are_as_if_alone(tiny_hub: TinyHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_hub.add("cvssp/audioldm2")
+    recipe = Recipe(
+        generator="audioldm2", aligner=None, refiner=None, prompt="rain", sample_rate=16000, num_inference_steps=2
+    )
+    pipeline = Pipeline(recipe)
+    assert pipeline.makes_ahead
+    noise = torch.Generator().manual_seed(0)
+    clips = [
+        VideoClip.from_tensor(torch.randint(0, 256, (1, frames, 3, 16, 16), generator=noise, dtype=torch.uint8), 10)
+        for frames in (10, 15)
+    ]
+    wanted = [(clip, seed) for clip in clips for seed in (4, 5)]
+    alone = [pipeline.sound(clip, pipeline.encode(clip), seed=seed) for clip, seed in wanted]
+    asked: list[int] = []
+    generate_all = pipeline._generator.generate_all
+    monkeypatch.setattr(pipeline._generator, "generate_all", lambda a, c: (asked.append(len(a)), generate_all(a, c))[1])
+    monkeypatch.setattr(pipeline._generator, "generate", lambda *_: pytest.fail("made again"))
+    pipeline.make_ahead(wanted)
+    for (clip, seed), expected in zip(wanted, alone, strict=True):
+        made = pipeline.sound(clip, pipeline.encode(clip), seed=seed)
+        assert torch.equal(made.waveform, expected.waveform)
+        assert made.metadata == expected.metadata
+    assert asked == [4]
+
+
+def test_a_folder_is_made_together_and_one_bad_clip_stops_nothing(tiny_hub: TinyHub, tmp_path: Path) -> None:
+    from versasound_core.media.audio import load_audio
+    from versasound_core.scenes import random_scene, write_scene
+
+    tiny_hub.add("cvssp/audioldm2")
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for seed in (3, 4):
+        write_scene(random_scene(seed, 1.0, confounders=False), folder / f"{seed}.mp4", height=120)
+    (folder / "bad.mp4").write_bytes(b"no film")
+    words = ["--generator", "audioldm2", "--steps", "2", "--prompt", "rain", "--no-cache", "--variations", "2"]
+    code = "import sys; from versasound_core.cli import main; raise SystemExit(main(sys.argv[1:]))"
+    env = {**os.environ, **tiny_hub.env}
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "ignore", "-c", code, "add-sound", *more, *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    together = run(str(folder), "-o", str(tmp_path / "together"))
+    assert together.returncode == 4, together.stderr
+    assert "2 of 3 clips done" in together.stderr
+    alone = run(str(folder / "3.mp4"), "-o", str(tmp_path / "alone.mp4"))
+    assert alone.returncode == 0, alone.stderr
+    made = sorted((tmp_path / "together").glob("3*.mp4"))
+    expected = sorted(tmp_path.glob("alone*.mp4"))
+    assert len(made) == len(expected) == 2
+    for one, other in zip(made, expected, strict=True):
+        assert torch.equal(load_audio(one).waveform, load_audio(other).waveform)
+
+
 def test_the_command_line_takes_its_options(tiny_hub: TinyHub, tmp_path: Path) -> None:
     from versasound_core.scenes import random_scene, write_scene
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from versasound_core.cards import ROLES
 from versasound_core.context import CancelToken, RunContext
-from versasound_core.errors import Cancelled
+from versasound_core.errors import Cancelled, VersaSoundError
 from versasound_core.recipe import Recipe
 
 from . import _console as console
@@ -15,12 +16,17 @@ from ._batch import Job, batch_of
 from ._flags import OPTIONAL_ROLES, add_backend_flags, recipe_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from versasound_core.containers import VideoClip
     from versasound_core.pipeline import Pipeline
 
     from ._parser import Parser
 
 _KEEP = ("mix", "duck", "replace")
 _MOST_VARIATIONS = 1000
+# Sounds made together wait in memory: so many clips, of at most so many seconds, and so many sounds.
+_TOGETHER, _SHORT_S, _MOST_AHEAD = 16, 120, 64
 
 
 def add(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # noqa: ANN401  (argparse's own type is private)
@@ -109,17 +115,21 @@ def run(args: argparse.Namespace) -> int:
         cache_dir = None if args.no_cache else default_cache_dir()
         pipeline = Pipeline(recipe, RunContext(progress=progress, cancel=token, cache_dir=cache_dir))
         if len(batch.jobs) == 1:
-            _do(batch.jobs[0], pipeline, progress, args)
+            clips = _ahead(batch.jobs, pipeline)
+            _do(batch.jobs[0], clips, pipeline, progress, args)
             return 0
         return _do_all(batch.jobs, pipeline, progress, args)
 
 
 def _do_all(todo: list[Job], pipeline: Pipeline, progress: console.Progress, args: argparse.Namespace) -> int:
     codes = {}
+    clips: dict[Path, VideoClip] = {}
     for number, job in enumerate(todo, 1):
         progress.start(f"{number}/{len(todo)} {job.clip.name}")
+        if (number - 1) % _TOGETHER == 0:
+            clips = _ahead(todo[number - 1 : number - 1 + _TOGETHER], pipeline)
         try:
-            _do(job, pipeline, progress, args, name=f"{job.clip.name}: ")
+            _do(job, clips, pipeline, progress, args, name=f"{job.clip.name}: ")
         except Cancelled:
             raise
         except Exception as error:  # noqa: BLE001  (told, and the next clip is done)
@@ -132,11 +142,36 @@ def _do_all(todo: list[Job], pipeline: Pipeline, progress: console.Progress, arg
     return next(iter(codes.values()), 0)
 
 
-def _do(job: Job, pipeline: Pipeline, progress: console.Progress, args: argparse.Namespace, name: str = "") -> None:
+def _ahead(jobs: list[Job], pipeline: Pipeline) -> dict[Path, VideoClip]:
+    """Open clips, and have the sounds of the short ones made together where that is faster."""
+    from versasound_core.containers import VideoClip
+
+    clips: dict[Path, VideoClip] = {}
+    if not pipeline.makes_ahead or sum(len(job.outputs) for job in jobs) == 1:
+        return clips
+    for job in jobs:
+        with suppress(VersaSoundError):  # told when its turn comes
+            clips[job.clip] = VideoClip.open(job.clip)
+    short = [job for job in jobs if job.clip in clips and clips[job.clip].duration_s <= _SHORT_S]
+    seed = pipeline.recipe.seed
+    wanted = [(clips[job.clip], seed + number) for job in short for number in range(len(job.outputs))]
+    pipeline.make_ahead(wanted[:_MOST_AHEAD])
+    return clips
+
+
+def _do(  # noqa: PLR0913, PLR0917
+    job: Job,
+    clips: dict[Path, VideoClip],
+    pipeline: Pipeline,
+    progress: console.Progress,
+    args: argparse.Namespace,
+    name: str = "",
+) -> None:
     """Make every variation of one clip, and say where each is."""
     said: set[str] = set()
     for number, output in enumerate(job.outputs):
-        result = pipeline.add_sound(job.clip, output, seed=pipeline.recipe.seed + number)
+        source = clips.get(job.clip, job.clip)
+        result = pipeline.add_sound(source, output, seed=pipeline.recipe.seed + number)
         progress.clear()
         for note in () if args.quiet else result.notes:
             if note not in said:
