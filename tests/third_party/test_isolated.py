@@ -190,7 +190,8 @@ class TestEnvironment:
             assert other.listed["hostile"]["state"] == "outdated"
         finally:
             wanted.write_text(before)
-        assert other.command("env", "list").stdout.split()[:2] == ["hostile", "ready"]
+        lines = [line.split() for line in other.command("env", "list").stdout.splitlines()]
+        assert ["hostile", "ready"] in [line[:2] for line in lines]
         without = attrs.evolve(other, variables={**other.variables, "PYTHONPATH": ""})
         assert without.listed["hostile"]["state"] == "unused"
         assert without.command("env", "remove", "hostile").returncode == 0

@@ -49,6 +49,7 @@ def facts(backend: Backend) -> dict[str, Any]:
         "version": backend.version,
         "reason": backend.reason,
         "summary": card.summary if card else "",
+        "isolated": card.isolated if card else False,
         "code_licence": card.code_licence if card else "",
         "weights": card.weights if card else "",
         "weights_licence": card.weights_licence if card else "",

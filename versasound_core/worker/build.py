@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def create(environment: Environment, confirm: Callable[[list[Package]], None]) -
     with FileLock(home / ".lock"):
         for left_over in home.glob(".*/"):  # whoever made it was killed: the lock is ours
             shutil.rmtree(left_over, ignore_errors=True)
-        aside = home / f".{environment.path.name}.new"
+        aside = home / f".{environment.path.name}.{secrets.token_hex(4)}"  # where no uv that outlived its parent writes
         try:
             _build(environment, backend, aside, confirm)
             if environment.path.is_dir():

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
-def stand_in_for(packages: Iterable[str]) -> None:
-    """Let `import` succeed for these top-level packages where they are not installed.
+@contextmanager
+def standing_in_for(packages: Iterable[str]) -> Iterator[None]:
+    """Let `import` succeed meanwhile for these top-level packages, where they are not installed.
 
     Whatever is taken from such a module is an empty class: good for a line at the top of a file, and for nothing else.
+    Afterwards they are absent again, for there are libraries that look for them to choose what they do.
     """
-    wanted = frozenset(packages)
-    if not any(isinstance(finder, _StandIns) and wanted <= finder.packages for finder in sys.meta_path):
-        sys.meta_path.append(_StandIns(wanted))  # last, so that what is there goes first
+    finder = _StandIns(frozenset(packages))
+    sys.meta_path.append(finder)  # last, so that what is there goes first
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name, module in sys.modules.items() if isinstance(module, _StandIn)]:
+            del sys.modules[name]
 
 
 def torchaudio_without_its_library() -> None:
@@ -32,10 +40,10 @@ def torchaudio_without_its_library() -> None:
 
 class _StandIns(MetaPathFinder, Loader):
     def __init__(self, packages: frozenset[str]) -> None:
-        self.packages = packages
+        self._packages = packages
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name.partition(".")[0] not in self.packages:
+        if name.partition(".")[0] not in self._packages:
             return None
         return ModuleSpec(name, self, is_package=True)
 

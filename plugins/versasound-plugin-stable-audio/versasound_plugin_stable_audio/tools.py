@@ -11,7 +11,7 @@ import torch
 from versasound_core.errors import ModelLoadError
 from versasound_core.steering import Settings, TextToSound
 from versasound_core.weights import checkpoint, find, own_card
-from versasound_core.worker.standins import stand_in_for, torchaudio_without_its_library
+from versasound_core.worker.standins import standing_in_for, torchaudio_without_its_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from versasound_core.weights import Checkpoint
 
 # k-diffusion imports all of this for what it measures and augments in training.
-_NOT_NEEDED = ("clean_fid", "cleanfid", "clip", "dctorch", "jsonmerge", "skimage", "torchvision")
+_NOT_NEEDED = ("cleanfid", "clip", "dctorch", "jsonmerge", "skimage", "torchvision")
 # By objective: steps, guidance, and the sampler with its settings, as Stability's model cards have them.
 _DEFAULTS: dict[str, tuple[int, float, dict[str, Any]]] = {
     "v": (100, 7.0, {"sampler_type": "dpmpp-3m-sde", "sigma_min": 0.3, "sigma_max": 500}),
@@ -64,7 +64,8 @@ class StableAudioTools:
 def library(module: str) -> Any:  # noqa: ANN401
     """Import a module of stable-audio-tools."""
     torchaudio_without_its_library()
-    stand_in_for(_NOT_NEEDED)
+    with standing_in_for(_NOT_NEEDED):
+        importlib.import_module("k_diffusion")
     return importlib.import_module(f"stable_audio_tools.{module}")
 
 
