@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _FFT, _FLOOR = 1024, 1e-5
 _WINDOW_S = 10.24
-_TRANSFORMERS_ARGUMENTS = 7
 
 
 class AudioLDM2Objective:
@@ -177,7 +176,7 @@ def _checkpointed(module: Any, *given: Any) -> Any:  # noqa: ANN401
 
     The library calls its transformers by place, and has the places of their masks wrong; here they are called by name.
     """
-    if len(given) != _TRANSFORMERS_ARGUMENTS:
+    if type(module).__name__ != "Transformer2DModel":
         return checkpoint(module, *given, use_reentrant=False)
     states, words, _, _, extra, mask, words_mask = given
 
