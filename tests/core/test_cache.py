@@ -157,6 +157,15 @@ def test_the_longest_unused_go_when_it_grows_past_its_limit(tmp_path: Path) -> N
     ]
 
 
+def test_without_a_limit_all_stay_and_are_told_of(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, limit_bytes=None)
+    keys = [FeatureCache.key(f"clip {k}", "encoder", "1.0", {}) for k in range(4)]
+    assert not any(cache.has(key) for key in keys)
+    for key in keys:
+        cache.store(key, features())
+    assert all(cache.has(key) for key in keys)
+
+
 def test_loading_counts_as_using(cache: FeatureCache) -> None:
     cache.store(KEY, features())
     path = cache.folder / f"{KEY}.safetensors"

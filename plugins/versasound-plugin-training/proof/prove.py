@@ -279,5 +279,5 @@ if __name__ == "__main__":
     settings = yaml.safe_load((here / "config.yaml").read_text(encoding="utf-8"))
     for path in [here / "quick.yaml"] * args.quick + args.change:
         settings = merged(settings, yaml.safe_load(path.read_text(encoding="utf-8")))
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
     Proof(settings, args.out, torch.device(args.device), args.limit_s).run()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from versasound_core.errors import ModelLoadError
 
@@ -167,4 +168,26 @@ class AudioLDM2Objective:
 
     def checkpoint_gradients(self) -> None:
         """Compute the U-Net's activations twice to save memory."""
-        self.pipe.unet.enable_gradient_checkpointing()
+        self.pipe.unet.enable_gradient_checkpointing(_checkpointed)
+
+
+def _checkpointed(module: Any, *given: Any) -> Any:  # noqa: ANN401
+    """Call a part of the U-Net whose activations are computed twice.
+
+    The library calls its transformers by place, and has the places of their masks wrong; here they are called by name.
+    """
+    if type(module).__name__ != "Transformer2DModel":
+        return checkpoint(module, *given, use_reentrant=False)
+    states, words, _, _, extra, mask, words_mask = given
+
+    def call(states: torch.Tensor, words: torch.Tensor | None) -> Any:  # noqa: ANN401
+        return module(
+            states,
+            encoder_hidden_states=words,
+            cross_attention_kwargs=extra,
+            attention_mask=mask,
+            encoder_attention_mask=words_mask,
+            return_dict=False,
+        )
+
+    return checkpoint(call, states, words, use_reentrant=False)
