@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 
 import av
 import pytest
 
 from versasound_core import errors
-from versasound_core.cli import main
+from versasound_core.cli import doctor, main
 from versasound_core.cli.demo import matched
 
 LIGHT = """
@@ -18,7 +20,7 @@ answer = sorted({{"torch", "numpy", "av", "scipy", "matplotlib"}} & set(sys.modu
 """
 LISTED = """
 import contextlib, io, json, sys
-from versasound_core.cli import main
+from versasound_core.cli import doctor, main
 with contextlib.redirect_stdout(io.StringIO()) as out:
     code = main(["plugins", "--json"])
 heavy = sorted({"torch", "numpy"} & set(sys.modules))
@@ -159,6 +161,53 @@ class TestPlugins:
 
 
 class TestDoctor:
+    @pytest.fixture(autouse=True)
+    def hub(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+        return tmp_path / "hub"
+
+    def test_how_long_each_plugin_takes_to_load_is_measured(self, program, defaults):
+        backends = json.loads(program("doctor", "--json").out)["backends"]
+        took = {b["name"]: b["import_s"] for b in backends if b["state"] == "loaded"}
+        assert {"motion", "foley", "cross_correlation", "mastering"} <= set(took)
+        assert all(0 <= seconds < 600 for seconds in took.values())
+
+    def test_weights_are_measured_once_however_often_they_are_linked(self, hub, monkeypatch):
+        (hub / "blobs").mkdir(parents=True)
+        (hub / "blobs" / "x").write_bytes(bytes(1000))
+        (hub / "model.safetensors").symlink_to(hub / "blobs" / "x")
+        found = doctor._hub()
+        assert (found["folder"], found["files"], found["bytes"]) == (str(hub), 1, 1000)
+        assert (found["reachable"], found["reason"]) == (False, "HF_HUB_OFFLINE is set")
+
+    def test_whether_the_hub_answers_is_asked(self, monkeypatch):
+        monkeypatch.delenv("HF_HUB_OFFLINE")
+        server = http.server.HTTPServer(
+            ("127.0.0.1", 0), http.server.BaseHTTPRequestHandler
+        )  # answers 501: it is there
+        monkeypatch.setattr(http.server.BaseHTTPRequestHandler, "log_message", lambda *_: None)
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert doctor._hub()["reachable"] is True
+        thread.join()
+        server.server_close()
+        found = doctor._hub()
+        assert found["reachable"] is False
+        assert "refused" in found["reason"]
+
+    def test_without_weights_it_says_how_to_get_them(self):
+        clip = {"role": "encoder", "name": "clip", "state": "loaded", "variants": ["b"]}
+        hub = {"files": 0, "reason": "", "folder": "there"}
+        found = {
+            "libraries_failed": {}, "backends": [clip], "missing": [], "hook_failures": [], "hub": hub, "reports": True,
+            "works": True,
+        }  # fmt: skip
+        assert "There are no weights yet for clip. Fetch them: versasound pull NAME" in doctor._advice(found)
+        hub["reason"] = "no network"
+        assert "and copy there here" in doctor._advice(found)[0]
+
     def test_the_default_way_works(self, program, defaults):
         run = program("doctor", "--json")
         found = json.loads(run.out)

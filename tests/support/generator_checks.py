@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from versasound_core import registry
 from versasound_core.containers import AudioData, EventTrack, GenerationRequest, VisualFeatures
 from versasound_core.context import CancelToken, RunContext
 from versasound_core.errors import Cancelled, DeviceError, InvalidInputError, ModelLoadError, VersaSoundError
+from versasound_core.steering import Job
 
 if TYPE_CHECKING:
     from tiny_hub import TinyHub
@@ -59,6 +61,7 @@ class GeneratorChecks:
         channels: Of the model.
         pipeline: The library's class.
         variants: Of the card.
+        token_dim: Length of a text token in the tiny checkpoint.
         off: Options that turn all steering off.
         rounding: How far samples may be from the library's; 0 is bit for bit.
     """
@@ -69,6 +72,7 @@ class GeneratorChecks:
     channels: int
     pipeline: str
     variants: ClassVar[set[str]]
+    token_dim: int
     off: ClassVar[dict[str, Any]] = {"words": False, "timing": "none"}
     rounding: float = 0.0
     _kept: ClassVar[dict[Path, Any]] = {}
@@ -207,8 +211,6 @@ class GeneratorChecks:
             assert float(around.max()) <= float(flux.mean() + 6 * flux.std())
 
     def test_windows_and_segments_share_their_noise(self, tiny_hub: TinyHub) -> None:
-        from versasound_core.steering import Job
-
         model = self.model(self.make(tiny_hub))
         whole = Job(text="", negative=None, seed=5, start=0, length=model.longest, end=2 * model.longest)
         first = model._noise(whole, torch.float32)
@@ -413,6 +415,42 @@ class GeneratorChecks:
     def test_bad_options_are_refused(self, options: dict[str, Any]) -> None:
         with pytest.raises(InvalidInputError, match=next(iter(options))):
             registry.create("generator", self.name, **options)
+
+    def test_an_adapters_tokens_reach_the_model(self, tiny_hub: TinyHub, tmp_path: Path) -> None:
+        adapters = pytest.importorskip("versasound_core.adapters", reason="this core has no adapters")
+        facts = adapters.AdapterFacts(
+            encoder="motion",
+            feature_dim=4,
+            generator=self.name,
+            variant=registry.get("generator", self.name).card.options["variant"].default,
+            token_dim=self.token_dim,
+            num_tokens=3,
+            width=16,
+            num_layers=1,
+            num_heads=2,
+        )
+        adapter = adapters.Adapter(facts, facts.network())
+        folder = adapter.save(tmp_path / "adapter")
+        features = attrs.evolve(seen([(0.5, 1.0)]), metadata={"fps": 4.0, "backbone": "motion"})
+        made = self.generate(tiny_hub, features, adapter=str(folder))
+        assert made.metadata["adapter"] == str(folder)
+        assert not torch.equal(made.waveform[0], self.raw(tiny_hub, 1.0))
+        model = self.model(self.make(tiny_hub))
+        job = Job(
+            text=PROMPT,
+            negative=None,
+            seed=3,
+            start=0,
+            length=self.rate,
+            end=self.rate,
+            steps=3,
+            guidance=3.0,
+            tokens=adapter.tokens(features)[0],
+        )
+        assert torch.equal(made.waveform[0], model.make([job], lambda _: None)[0][..., : self.rate].float())
+        other = attrs.evolve(features, metadata={"fps": 4.0, "backbone": "clip"})
+        with pytest.raises(InvalidInputError, match="trained on features of the encoder motion"):
+            self.generate(tiny_hub, other, adapter=str(folder))
 
     def test_an_adapter_that_is_not_there_is_refused(self, tiny_hub: TinyHub, tmp_path: Path) -> None:
         pytest.importorskip("versasound_core.adapters", reason="this core has no adapters")

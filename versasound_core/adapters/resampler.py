@@ -47,8 +47,8 @@ class Resampler(nn.Module):
     ) -> None:
         super().__init__()
         self.num_tokens = num_tokens
-        self.register_buffer("mean", torch.zeros(feature_dim))
-        self.register_buffer("deviation", torch.ones(feature_dim))
+        self.register_buffer("mean", torch.zeros(feature_dim + EVENT_CHANNELS))
+        self.register_buffer("deviation", torch.ones(feature_dim + EVENT_CHANNELS))
         near = num_heads // 2
         slopes = [_STEEPEST * 0.5**k for k in range(near)] + [0.0] * (num_heads - near)
         self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
@@ -63,11 +63,11 @@ class Resampler(nn.Module):
         nn.init.zeros_(self.leave.bias)
         self.checkpointing = False
 
-    def fit_scale(self, features: torch.Tensor) -> None:
-        """Take mean and deviation of each dimension from features `[..., D]`, so that all count alike at first."""
-        flat = features.detach().flatten(0, -2).float()
+    def fit_scale(self, seen: torch.Tensor) -> None:
+        """Take mean and deviation of each channel from inputs `[..., D + 8]`, so that all count alike at first."""
+        flat = seen.detach().flatten(0, -2).float()
         self.mean.copy_(flat.mean(0))
-        self.deviation.copy_(flat.std(0, correction=0).clamp_min(1e-3))
+        self.deviation.copy_(flat.std(0, correction=0).clamp_min(1e-2))
 
     def forward(self, seen: torch.Tensor, times_s: torch.Tensor) -> torch.Tensor:
         """Return tokens `[B, N, D_text]`.
@@ -76,11 +76,9 @@ class Resampler(nn.Module):
             seen: `[B, T, D + 8]`, as `adapter_inputs` makes them.
             times_s: `[T]`, the middle of each feature's moment in seconds.
         """
-        dim = len(self.mean)
-        scaled = torch.cat([(seen[..., :dim] - self.mean) / self.deviation, seen[..., dim:]], -1)
         step = times_s[0] * 2
         slots_s = (torch.arange(self.num_tokens, device=seen.device) + 0.5) * (len(times_s) * step / self.num_tokens)
-        context = self.enter(scaled)
+        context = self.enter((seen - self.mean) / self.deviation)
         context = context + functional.gelu(self.neighbours(context.transpose(1, 2))).transpose(1, 2)
         context = context + self.moment(_waves(times_s))
         tokens = (self.queries + self.moment(_waves(slots_s))).expand(len(seen), -1, -1)

@@ -6,7 +6,10 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import platform
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from versasound_core.cards import ROLES
@@ -14,6 +17,7 @@ from versasound_core.errors import VersaSoundError, in_words
 from versasound_core.hooks import PLUGIN_FAILURES
 from versasound_core.recipe import Recipe
 from versasound_core.registry import State, default_registry
+from versasound_core.weights import hub_cache
 
 from . import plugins
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 _NEEDED = ("numpy", "torch", "av", "soxr", "safetensors")
 _MIB = 2**20
+_PATIENCE_S = 3.0
 
 
 def add(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # noqa: ANN401  (argparse's own type is private)
@@ -57,27 +62,41 @@ def examine() -> dict[str, Any]:
         except PLUGIN_FAILURES as error:
             failures[name] = in_words(error)
     default_registry.hooks.load(default_registry)
-    for backend in default_registry.backends():
-        if backend.state is State.READY and not failures:
-            try:
-                default_registry.create(backend.role, backend.name)
-            except VersaSoundError as error:
-                # Where its code cannot be loaded the registry has noted why.
-                backend.state, backend.reason = State.BROKEN, backend.reason or str(error)
+    seconds = {} if failures else _load_backends()
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": versions,
         "ffmpeg": {} if "av" in failures else _ffmpeg(),
         "device": {} if "torch" in failures else _device(),
-        "backends": [plugins.facts(backend) for backend in default_registry.backends()],
+        "backends": [
+            {**plugins.facts(backend), "import_s": seconds.get(backend.full_name + backend.role)}
+            for backend in default_registry.backends()
+        ],
         "hook_failures": default_registry.hooks.failures,
         "cache": _cache(),
+        "hub": _hub(),
         "reports": importlib.util.find_spec("matplotlib") is not None,
         "libraries_failed": failures,
         "missing": _missing(),
         "works": not failures and not _missing(),
     }
+
+
+def _load_backends() -> dict[str, float]:
+    """Load every backend, note which fail, and return how long each took; the first pays for what they share."""
+    seconds = {}
+    for backend in default_registry.backends():
+        if backend.state is not State.READY:
+            continue
+        began_s = time.perf_counter()
+        try:
+            default_registry.create(backend.role, backend.name)
+        except VersaSoundError as error:
+            # Where its code cannot be loaded the registry has noted why.
+            backend.state, backend.reason = State.BROKEN, backend.reason or str(error)
+        seconds[backend.full_name + backend.role] = round(time.perf_counter() - began_s, 3)
+    return seconds
 
 
 def _missing() -> list[str]:
@@ -102,9 +121,42 @@ def _device() -> dict[str, Any]:
 def _cache() -> dict[str, Any]:
     from versasound_core.cache import default_cache_dir
 
-    folder = default_cache_dir()
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {"folder": str(folder), "files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+    return _measured(default_cache_dir())
+
+
+def _hub() -> dict[str, Any]:
+    """What is kept of the Hugging Face hub, and whether more could be fetched. Nothing is."""
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    reason = _unreachable(endpoint)
+    return {**_measured(hub_cache()), "endpoint": endpoint, "reachable": reason == "", "reason": reason}
+
+
+def _unreachable(endpoint: str) -> str:
+    import urllib.error
+    import urllib.request
+
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "on", "true", "yes"}:
+        return "HF_HUB_OFFLINE is set"
+    if not endpoint.startswith(("http://", "https://")):
+        return f"HF_ENDPOINT is no address: {endpoint}"
+    try:
+        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=_PATIENCE_S).close()  # noqa: S310
+    except urllib.error.HTTPError:  # it answers
+        return ""
+    except (OSError, ValueError) as error:
+        return in_words(error)
+    return ""
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """How many files a folder holds, and how large they are; links, as the hub makes them, are not counted twice."""
+    count = size = 0
+    for home, _, names in os.walk(folder):
+        for name in names:
+            path = Path(home, name)
+            if not path.is_symlink() and path.is_file():
+                count, size = count + 1, size + path.stat().st_size
+    return {"folder": str(folder), "files": count, "bytes": size}
 
 
 def _advice(found: dict[str, Any]) -> list[str]:
@@ -124,6 +176,15 @@ def _advice(found: dict[str, Any]) -> list[str]:
                 f"The {name} cannot run: {backend['reason']} pip uninstall {backend['distribution']} removes it."
             )
     lines += [f"A plugin failed: {failure}" for failure in found["hook_failures"]]
+    heavy = dict.fromkeys(b["name"] for b in found["backends"] if b["variants"] and b["state"] == State.LOADED)
+    if heavy and not found["hub"]["files"]:
+        reach = "Fetch them: versasound pull NAME"
+        if found["hub"]["reason"]:
+            reach = (
+                f"The hub cannot be reached ({found['hub']['reason']}): run versasound pull NAME where it can, "
+                f"and copy {found['hub']['folder']} here"
+            )
+        lines.append(f"There are no weights yet for {', '.join(heavy)}. {reach}")
     if not found["reports"]:
         lines.append("Reports need matplotlib: pip install matplotlib")
     if found["works"]:
@@ -132,13 +193,15 @@ def _advice(found: dict[str, Any]) -> list[str]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    device, cache = found["device"], found["cache"]
+    device, cache, hub = found["device"], found["cache"], found["hub"]
     rows = {
         "Python": f"{found['python']} on {found['system']}",
         **found["versions"],
         "FFmpeg": ", ".join(f"{name} {version}" for name, version in found["ffmpeg"].items()),
         "device": f"{device['device']}: {device['name']}, {device['memory']} MiB" if device else "",
         "cache": f"{cache['folder']}: {cache['files']} files, {cache['bytes'] / _MIB:.1f} MiB",
+        "weights": f"{hub['folder']}: {hub['files']} files, {hub['bytes'] / _MIB:.1f} MiB",
+        "hub": f"{hub['endpoint']} {'answers' if hub['reachable'] else 'does not answer: ' + hub['reason']}",
     }
     width = max(map(len, rows))
     for name, value in rows.items():
@@ -147,6 +210,9 @@ def _print(found: dict[str, Any]) -> None:
     print()
     for line in plugins.table(default_registry.backends()):
         print(line)
+    print()
+    slowest = sorted((b for b in found["backends"] if b["import_s"]), key=lambda b: -b["import_s"])
+    print("loaded in seconds:", ", ".join(f"{b['name']} {b['import_s']:.2f}" for b in slowest) or "nothing")
     print()
     for line in _advice(found):
         print(line)

@@ -52,6 +52,7 @@ def facts(backend: Backend) -> dict[str, Any]:
         "code_licence": card.code_licence if card else "",
         "weights": card.weights if card else "",
         "weights_licence": card.weights_licence if card else "",
+        "variants": list(card.variants) if card else [],
     }
 
 

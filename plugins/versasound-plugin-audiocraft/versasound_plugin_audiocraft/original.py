@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +12,7 @@ import torch
 from versasound_core.errors import InvalidInputError
 from versasound_core.steering import Settings, TextToSound
 from versasound_core.weights import checkpoint, find, own_card
+from versasound_core.worker.standins import torchaudio_without_its_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +70,7 @@ class AudiocraftOriginal:
 
 def load(folder: Path, text: Checkpoint, device: torch.device) -> Any:  # noqa: ANN401  (audiocraft's AudioGen)
     """Load audiocraft's AudioGen from a folder with its two files, and its T5 from where the hub keeps it."""
-    without_torchaudios_library()
+    torchaudio_without_its_library()
     audiogen = importlib.import_module("audiocraft.models").AudioGen
     builders = importlib.import_module("audiocraft.models.builders")
     conditioner = importlib.import_module("audiocraft.modules.conditioners").T5Conditioner
@@ -93,14 +93,6 @@ def load(folder: Path, text: Checkpoint, device: torch.device) -> Any:  # noqa: 
         model.cfg = cfg
         made.append(model.eval())
     return audiogen("audiogen", *made, max_duration=float(made[1].cfg.dataset.segment_duration))
-
-
-def without_torchaudios_library() -> None:
-    """Keep torchaudio from loading its compiled part, which fits one build of PyTorch alone. The rest is Python."""
-    stub: Any = types.ModuleType("torchaudio._extension")
-    stub._IS_TORCHAUDIO_EXT_AVAILABLE = False
-    stub.fail_if_no_align = lambda function: function
-    sys.modules.setdefault(stub.__name__, stub)
 
 
 class Original:

@@ -24,6 +24,7 @@ class TestAudioLDM2(GeneratorChecks):
     rate = 16000
     channels = 1
     pipeline = "AudioLDM2Pipeline"
+    token_dim = 32
     variants: ClassVar = {"base", "large", "music"}
 
     def load(self, snapshot: Path, dtype: torch.dtype = torch.float32) -> Any:

@@ -27,6 +27,7 @@ class TestStableAudio(GeneratorChecks):
     rate = 44100
     channels = 2
     pipeline = "StableAudioPipeline"
+    token_dim = 16
     variants: ClassVar = {"open-1.0"}
     rounding = 1e-5  # a decoder that is given less computes in another order
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .generator import StableAudioGenerator as StableAudioGenerator
+    from .tools import StableAudioTools as StableAudioTools
 
-__all__ = ["StableAudioGenerator"]
+__all__ = ["StableAudioGenerator", "StableAudioTools"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
         from .generator import StableAudioGenerator
 
         return StableAudioGenerator
+    if name == "StableAudioTools":
+        from .tools import StableAudioTools
+
+        return StableAudioTools
     raise AttributeError(name)

@@ -74,7 +74,7 @@ def distance(made: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
     for size in _SIZES:
         window = torch.hann_window(size, device=made.device)
         a, b = (torch.stft(x, size, size // 4, window=window, return_complex=True).abs() / size for x in (made, heard))
-        total = total + ((a - b).norm(dim=(1, 2)) / (b.norm(dim=(1, 2)) + 1e-2)).mean()
+        total = total + ((a - b).norm(dim=(1, 2)) / (b.norm(dim=(1, 2)) + 0.1)).mean()
         total = total + functional.l1_loss((a + 1e-4).log(), (b + 1e-4).log())
     return total
 

@@ -85,7 +85,7 @@ class Proof:
         objective = StableAudioObjective(pipe)
         adapter = self.new_adapter(train)
         with torch.no_grad():
-            latents = torch.cat([objective.encode(part[:, None]) for part in train.sounds.split(64)])
+            latents = torch.cat([codec.encode(part[:, None]).latent_dist.mode() for part in train.sounds.split(64)])
         self.save(objective, adapter)
         self.teach(objective, adapter, latents, train, self.end - finish)
         self.save(objective, adapter)
@@ -104,7 +104,9 @@ class Proof:
             **config["adapter"],
         )
         adapter = Adapter(facts, facts.network(config["seed"]).to(self.device))
-        adapter.network.fit_scale(train.seen[..., : facts.feature_dim])
+        adapter.network.fit_scale(train.seen)
+        with torch.no_grad():  # as loud as the text from the first: nothing here was there before the adapter
+            adapter.network.leave.weight *= facts.width**-0.5 / 0.02
         return adapter
 
     def teach(

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float32]
 
 _HELD_OUT = 10**6  # seeds from here on are never trained on
 
@@ -27,17 +35,17 @@ class Scenes(NamedTuple):
     strikes: list[list[float]]
 
 
-def _heard(task: tuple[int, dict[str, Any]]) -> tuple[torch.Tensor, int, list[float]]:
+def _heard(task: tuple[int, dict[str, Any]]) -> tuple[Array, int, list[float]]:
     from versasound_plugin_training.rendered import MATERIALS, rendered_scene
 
     torch.set_num_threads(1)
     seed, config = task
     made = rendered_scene(seed, config["scenes"]["duration_s"])
-    sound = made.sound(config["sound"]["sample_rate"]).waveform[0, 0]
+    sound = made.sound(config["sound"]["sample_rate"]).waveform[0, 0].numpy()
     return sound, list(MATERIALS).index(made.material), [strike.time_s for strike in made.scene.strikes]
 
 
-def _seen(task: tuple[int, dict[str, Any]]) -> torch.Tensor:
+def _seen(task: tuple[int, dict[str, Any]]) -> Array:
     from versasound_plugin_training.rendered import rendered_scene
 
     from versasound_core import registry
@@ -49,14 +57,17 @@ def _seen(task: tuple[int, dict[str, Any]]) -> torch.Tensor:
     made = rendered_scene(seed, config["scenes"]["duration_s"])
     encoder = registry.create("encoder", "motion", fps=config["features"]["fps"])
     clip = made.clip(config["scenes"]["fps"], config["scenes"]["height"])
-    return adapter_inputs(encoder.encode(clip, RunContext()))[0][0]
+    return adapter_inputs(encoder.encode(clip, RunContext()))[0][0].numpy()
+
+
+def _stacked(arrays: Iterable[Array]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(list(arrays)))  # arrays come through pipes, tensors through memory that is scarce
 
 
 class Renderer:
     """Renders in the background: sounds first, which are soon done and needed first."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        torch.multiprocessing.set_sharing_strategy("file_system")
         first, count = config["seed"], config["scenes"]["train"]
         seeds = [*range(first, first + count)]
         seeds += [_HELD_OUT + first + k for k in range(config["scenes"]["held_out"])]
@@ -70,13 +81,13 @@ class Renderer:
     def sounds(self) -> torch.Tensor:
         """Return the sounds to train on, `[B, S]`."""
         self._parts = list(self._heard)
-        return torch.stack([part[0] for part in self._parts])[: self._count]
+        return _stacked(part[0] for part in self._parts)[: self._count]
 
     def scenes(self) -> tuple[Scenes, Scenes]:
         """Return the scenes to train on and the held-out ones."""
-        seen = torch.stack(list(self._seen))
+        seen = _stacked(self._seen)
         self._pool.shutdown()
-        sounds = torch.stack([part[0] for part in self._parts])
+        sounds = _stacked(part[0] for part in self._parts)
         materials = torch.tensor([part[1] for part in self._parts])
         strikes = [part[2] for part in self._parts]
         cut = self._count

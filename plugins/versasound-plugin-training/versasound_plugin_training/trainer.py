@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import torch
 
-from versasound_core.adapters import Adapter, AdapterFacts
+from versasound_core.adapters import Adapter, AdapterFacts, adapter_inputs
 from versasound_core.config import AudioGeneratorConfig, Config, VisualEncoderConfig
 from versasound_core.context import CancelToken, RunContext
 from versasound_core.device import resolve_device
@@ -171,7 +171,7 @@ class _Run:
             num_heads=settings.num_heads,
         )
         network = self.facts.network(settings.seed)
-        network.fit_scale(torch.cat([features.of(p.video).features[0] for p in dataset.pairs[:_FITTED_ON]]))
+        network.fit_scale(torch.cat([adapter_inputs(features.of(p.video))[0][0] for p in dataset.pairs[:_FITTED_ON]]))
         self.learning = Learning(network, objective, settings, trainer.device)
         self.order = Order(
             count=len(dataset),
@@ -285,7 +285,7 @@ def _writable(given: str) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".versasound-probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # of several processes one is first
     except OSError as error:
         raise MediaError(
             f"output_dir {given} cannot be written: {error.strerror}.", "Name another folder, or check its rights."

@@ -200,13 +200,23 @@ def write_musicgen_stereo(folder: Path) -> None:
     _write_musicgen(folder, 2)
 
 
-@repository("google-t5/t5-large")
-def write_t5(folder: Path) -> None:
-    """A T5 as wide as the real one, for audiocraft knows its width by heart."""
+def _write_t5(folder: Path, width: int) -> None:
     from transformers import T5Config, T5EncoderModel
 
     words = t5_tokenizer(folder, 512)
-    drawn(T5EncoderModel(T5Config(**t5(words, 1024)))).save_pretrained(folder)
+    drawn(T5EncoderModel(T5Config(**t5(words, width)))).save_pretrained(folder)
+
+
+@repository("google-t5/t5-large")
+def write_t5_large(folder: Path) -> None:
+    """A T5 as wide as the real one, for audiocraft knows its width by heart."""
+    _write_t5(folder, 1024)
+
+
+@repository("google-t5/t5-base")
+def write_t5_base(folder: Path) -> None:
+    """A T5 as wide as the real one, for stable-audio-tools knows its width by heart."""
+    _write_t5(folder, 768)
 
 
 def audiogen() -> Any:

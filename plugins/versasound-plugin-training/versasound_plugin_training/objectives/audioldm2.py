@@ -8,6 +8,7 @@ that its vocoder turns back: magnitudes, Slaney's mel bands, natural logarithm.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -56,7 +57,7 @@ class AudioLDM2Objective:
 
         # Published checkpoints name GPT2Model in their index, which can no longer be generated from.
         language_model = GPT2LMHeadModel.from_pretrained(folder / "language_model", dtype=torch.float32)
-        return cls(AudioLDM2Pipeline.from_pretrained(folder, language_model=language_model, torch_dtype=torch.float32))
+        return cls(AudioLDM2Pipeline.from_pretrained(folder, language_model=language_model, dtype=torch.float32))
 
     @torch.no_grad()
     def encode(self, waveform: torch.Tensor) -> torch.Tensor:
@@ -85,7 +86,9 @@ class AudioLDM2Objective:
         """Return T5's tokens `[B, L, D]`, which of them count `[B, L]`, and the language model's eight `[B, 8, E]`."""
         device = next(self.predictor.parameters()).device
         for text in set(texts) - set(self._texts):
-            words, mask, made = self.pipe.encode_prompt(text, device, 1, False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of transformers, about how diffusers calls it
+                words, mask, made = self.pipe.encode_prompt(text, device, 1, False)
             self._texts[text] = words, mask, made
         rows = [self._texts[text] for text in texts]
         longest = max(words.shape[1] for words, _, _ in rows)
@@ -157,7 +160,9 @@ class AudioLDM2Objective:
             made = without + 3.5 * (with_words - without)
             latents = scheduler.step(made, step, latents).prev_sample
         mel = vae.decode(latents / vae.config.scaling_factor).sample
-        sound: torch.Tensor = self.pipe.mel_spectrogram_to_waveform(mel)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            sound: torch.Tensor = self.pipe.mel_spectrogram_to_waveform(mel)
         return sound.reshape(count, 1, -1)[..., :samples].to(tokens.device)
 
     def checkpoint_gradients(self) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .draw import Draw
 
 
+_REACH = 12  # latents that the autoencoder's convolutions reach to either side
+
+
 class StableAudioObjective:
     """See `Objective`.
 
@@ -39,6 +42,7 @@ class StableAudioObjective:
         self.token_dim = int(pipe.projection_model.config.conditioning_dim)
         self.longest_s = pipe.transformer.config.sample_size * pipe.vae.hop_length / self.sample_rate
         self._latents = int(pipe.transformer.config.in_channels)
+        self._silence: torch.Tensor | None = None
         self._texts: dict[str, torch.Tensor] = {}
 
     @classmethod
@@ -48,14 +52,23 @@ class StableAudioObjective:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of PyTorch, about how diffusers makes its convolutions
-            return cls(StableAudioPipeline.from_pretrained(folder, torch_dtype=torch.float32))
+            return cls(StableAudioPipeline.from_pretrained(folder, dtype=torch.float32))
 
     @torch.no_grad()
     def encode(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Return latents `[B, c, L]` of the whole window, which is what the model makes; silence follows the sound."""
-        lack = round(self.longest_s * self.sample_rate) - waveform.shape[2]
-        latents: torch.Tensor = self.pipe.vae.encode(functional.pad(waveform, (0, lack))).latent_dist.mode()
-        return latents
+        """Return latents `[B, c, L]` of the whole window, which is what the model makes; silence follows the sound.
+
+        Of the silence only what the sound can reach is encoded: what comes after is the same again and again.
+        """
+        vae, hop, size = self.pipe.vae, int(self.pipe.vae.hop_length), int(self.pipe.transformer.config.sample_size)
+        own = min(size, -(-waveform.shape[2] // hop) + _REACH)
+        sound = functional.pad(waveform, (0, own * hop - waveform.shape[2]))
+        latents: torch.Tensor = vae.encode(sound).latent_dist.mode()
+        if self._silence is None:
+            nothing = torch.zeros(1, self.channels, (2 * _REACH + 1) * hop, device=waveform.device)
+            self._silence = vae.encode(nothing).latent_dist.mode()[..., _REACH : _REACH + 1]
+        rest = self._silence.expand(len(latents), -1, size - latents.shape[2])
+        return torch.cat([latents, rest], 2)
 
     @torch.no_grad()
     def said(self, texts: Sequence[str]) -> torch.Tensor:
