@@ -1,5 +1,7 @@
 """The classic nodes, as programs use them."""
 
+from pathlib import Path
+
 import comfyui_extension
 import pytest
 import torch
@@ -15,6 +17,7 @@ from comfyui_extension.nodes import (
 from versasound_core.containers import AudioData, VisualFeatures
 from versasound_core.errors import InvalidInputError, UnknownBackendError
 from versasound_core.media.loudness import measure
+from versasound_core.scenes import random_scene, write_scene
 
 PUBLISHED = {
     "VersaSound_VisualFeatureExtractor": "Visual Feature Extractor",
@@ -74,6 +77,14 @@ def test_latents_are_looked_at(video):
     latents = {"samples": torch.zeros(1, 16, 6, 8, 10)}
     seen = LatentToVisualFeatures().convert(latents, Vae(), backbone="motion", fps=24)
     assert torch.equal(seen.features, VisualFeatureExtractor().extract(video, backbone="motion", fps=24).features)
+
+
+def test_the_guides_example(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_scene(random_scene(1, 1.0), tmp_path / "clip.mp4", height=64)
+    guide = (Path(__file__).parents[3] / "docs" / "how-to" / "comfyui.md").read_text(encoding="utf-8")
+    exec(guide.partition("```python\n")[2].partition("```")[0], {})
+    assert "EventTrack(" in capsys.readouterr().out
 
 
 def test_refined_to_its_loudness():

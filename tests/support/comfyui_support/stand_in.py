@@ -63,7 +63,7 @@ class Choice(Input):
 
 
 class Schema:
-    def __init__(self, **about: Any) -> None:
+    def __init__(self, *, accept_all_inputs: bool = False, **about: Any) -> None:
         self.__dict__.update(about)
 
     def info(self) -> dict[str, Any]:
@@ -160,6 +160,7 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Host:
         "io": io,
         "ui": SimpleNamespace(PreviewImage=lambda image, cls: ("preview", image)),
         "ComfyExtension": type("ComfyExtension", (), {}),
+        "Input": SimpleNamespace(Video=VideoFromFile),
         "InputImpl": SimpleNamespace(VideoFromFile=VideoFromFile),
     }
     memory = {
