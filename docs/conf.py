@@ -13,7 +13,7 @@ author = "VersaSound contributors"
 release = version = installed("versasound-core")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_pages"]
-exclude_patterns = ["_build", "examples"]
+exclude_patterns = ["_build", "examples", "reference/api.md"]  # the published page; "published-api" shows it
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # the docstrings say it in words

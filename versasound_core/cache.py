@@ -36,11 +36,11 @@ class FeatureCache:
 
     Args:
         folder: Where the files are.
-        limit_bytes: How large they may be together.
+        limit_bytes: How large they may be together; None for as large as they become.
     """
 
     folder: Path
-    limit_bytes: int = LIMIT_BYTES
+    limit_bytes: int | None = LIMIT_BYTES
 
     @staticmethod
     def key(content: str, encoder: str, version: str, options: dict[str, Any]) -> str:
@@ -52,6 +52,10 @@ class FeatureCache:
 
         parts = json.dumps([__version__, content, encoder, version, sorted(options.items())], default=str)
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+    def has(self, key: str) -> bool:
+        """Whether there are features under `key`."""
+        return self._path(key).is_file()
 
     def load(self, key: str) -> VisualFeatures | None:
         """Return the features stored under `key`, or None. A file that cannot be read is as good as none."""
@@ -117,6 +121,8 @@ class FeatureCache:
         return sum(size for _, size, _ in self._files())
 
     def _trim(self) -> None:
+        if self.limit_bytes is None:
+            return
         files = sorted(self._files(), reverse=True)
         total = 0
         for _, size, path in files:

@@ -160,6 +160,10 @@ class BackendCard:
         download_gb: How large a download is.
         vram_gb: What it needs on a GPU.
         timed: Whether a generator follows the events itself.
+        isolated: Whether it runs in an environment of its own, because what it needs cannot live beside the rest.
+        requirements: The file, beside the card, with what goes into that environment, as pip reads it.
+        overrides: The file, beside the card, with the versions that replace what packages in there ask for, as uv
+            reads it.
     """
 
     summary: str = attrs.field(validator=_TEXT)
@@ -171,6 +175,9 @@ class BackendCard:
     download_gb: float = attrs.field(default=0.0, validator=_NUMBER)
     vram_gb: float = attrs.field(default=0.0, validator=_NUMBER)
     timed: bool = attrs.field(default=False, validator=_FLAG)
+    isolated: bool = attrs.field(default=False, validator=_FLAG)
+    requirements: str = attrs.field(default="", validator=_TEXT)
+    overrides: str = attrs.field(default="", validator=_TEXT)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> BackendCard:

@@ -19,6 +19,13 @@ Precision = Literal["fp16", "bf16", "fp32"]
 Progress = Callable[[float, str], None]
 
 
+def torch_dtype(precision: Precision) -> torch.dtype:
+    """A precision as PyTorch's own object."""
+    import torch
+
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
 class CancelToken:
     """A flag that any thread may set and that every backend looks at between steps."""
 

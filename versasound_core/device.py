@@ -7,6 +7,7 @@ import gc
 import os
 import platform
 import sys
+import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypedDict
@@ -62,6 +63,26 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
         }[kind]
         raise DeviceError(f"device {name} is not available: {why}.", "Set the device to auto or cpu.")
     return torch.device(kind, int(index)) if index else torch.device(kind)
+
+
+class DeviceFallbackWarning(UserWarning):
+    """What was to go onto a device that this machine does not have stays on the CPU."""
+
+
+def place_for(device: str | torch.device) -> torch.device:
+    """Return where data that somebody wants on `device` can go: there, or with a warning the CPU.
+
+    Data is the same wherever it lies, so that a program written for a GPU runs, slowly, without one. Who computes asks
+    `resolve_device`, which refuses.
+    """
+    import torch
+
+    wanted = torch.device(device)
+    manager = DeviceManager()
+    if (wanted.type == "cuda" and not manager.has_cuda()) or (wanted.type == "mps" and not manager.has_mps()):
+        warnings.warn(f"There is no {wanted.type} device here; the CPU is used.", DeviceFallbackWarning, stacklevel=3)
+        return torch.device("cpu")
+    return wanted
 
 
 class DeviceManager:

@@ -56,6 +56,7 @@ class Backend:
         distribution: Who brought it; the top-level package if it was registered at run time.
         version: Of the distribution.
         target: Where its class is, as `module:attribute`.
+        folder: Where its card is, and the files that the card names; None if it was registered at run time.
         card: What it says of itself; None if that could not be read.
         state: What can be done with it.
         reason: Why it is broken, incompatible or disabled.
@@ -67,6 +68,7 @@ class Backend:
     distribution: str
     version: str = ""
     target: str = ""
+    folder: Path | None = None
     card: BackendCard | None = None
     state: State = State.READY
     reason: str = ""
@@ -93,12 +95,17 @@ class Backend:
 class Registry:
     """The backends that are installed or registered.
 
+    Args:
+        isolate: Whether backends whose card says `isolated` are made in an environment of their own. Inside of that
+            environment they are not.
+
     Attributes:
         hooks: The life cycle that plugins may take part in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, isolate: bool = True) -> None:
         self.hooks = Hooks()
+        self._isolate = isolate
         self._lock = threading.RLock()
         self._found: list[Backend] | None = None
         self._registered: list[Backend] = []
@@ -211,9 +218,12 @@ class Registry:
                 raise
             raise BrokenPluginError(f"{backend} failed when it was made: {in_words(error)}") from error
 
+    def _is_elsewhere(self, backend: Backend) -> bool:
+        return self._isolate and backend.card is not None and backend.card.isolated
+
     def _import(self, backend: Backend) -> Callable[..., Any]:
         try:
-            factory: Callable[..., Any] = backend._load()
+            factory: Callable[..., Any] = backend._load() if not self._is_elsewhere(backend) else _proxy(backend)
             if not callable(factory):
                 raise TypeError(f"{backend.target} is {factory!r}, which makes no backend")
         except PLUGIN_FAILURES as error:
@@ -252,7 +262,9 @@ def _examine(backend: Backend) -> None:
     if _apply_disable(backend):
         return
     try:
-        api, backend.card = read_card(_card_of(backend.target), backend.role, backend.bare_name)
+        card = _card_of(backend.target)
+        backend.folder = card.parent
+        api, backend.card = read_card(card, backend.role, backend.bare_name)
     except PLUGIN_FAILURES as error:
         backend.state, backend.reason, backend._error = State.BROKEN, in_words(error), error
         if is_strict():
@@ -265,6 +277,12 @@ def _examine(backend: Backend) -> None:
         backend.reason = f"it is written for api {api}, and this core speaks {spoken}. Try: pip install -U {late}"
         if is_strict():
             raise _refusal(backend)
+
+
+def _proxy(backend: Backend) -> Callable[..., Any]:
+    from .worker.proxy import proxy
+
+    return proxy(backend)
 
 
 def _card_of(target: str) -> Path:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from .cards import CARD_FILE, BackendCard, Role, read_card
-from .errors import InvalidInputError, ModelLoadError
+from .errors import InvalidInputError, ModelLoadError, VersaSoundError
 
 _WITHOUT = {"encoder": "motion", "generator": "foley", "aligner": "cross-correlation", "refiner": "mastering"}
+# Functions of a host program that name more folders with weights. Each is laid out as the hub's cache, or holds a plain
+# folder for each repository, called by the last part of its name.
+more_caches: list[Callable[[], list[Path]]] = []
+Model = TypeVar("Model")
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
@@ -33,7 +37,8 @@ class Checkpoint:
         licence: Of the weights.
         gated: Whether the owner asks for an account and consent first.
         revision: The commit to fetch, where `main` has no safetensors file; None for `main`.
-        files: Patterns of the files that are needed.
+        files: Patterns of the files that are needed; where they are names, these and no others make a checkpoint.
+        also: Other variants of the card that it is of no use without.
     """
 
     role: Role
@@ -45,6 +50,12 @@ class Checkpoint:
     gated: bool = False
     revision: str | None = None
     files: tuple[str, ...] = attrs.field(default=_FILES, converter=tuple)
+    also: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files that make it, if it is laid out otherwise than checkpoints of transformers and diffusers are."""
+        return () if any("*" in name for name in self.files) else self.files
 
     @property
     def command(self) -> str:
@@ -106,15 +117,16 @@ def find(wanted: Checkpoint, folder: str | Path | None = None) -> Path:
     """
     if folder is not None:
         own = Path(folder).expanduser()
-        if lack := _lacking(own):
+        if lack := _lacking(own, wanted.names):
+            files = " and ".join(wanted.names) or "config.json, *.safetensors and what lies beside them"
             raise ModelLoadError(
                 f"{own} is no checkpoint for {wanted.role} {wanted.backend}: {lack}.",
-                f"Wanted are the files of {wanted.repository}: config.json, *.safetensors and what lies beside them.",
+                f"Wanted are the files of {wanted.repository}: {files}.",
             )
         return own
     lack = "nothing of it is on this machine"
     for snapshot in _snapshots(wanted):
-        found = _lacking(snapshot)
+        found = _lacking(snapshot, wanted.names)
         if found is None:
             return snapshot
         lack = found
@@ -136,10 +148,40 @@ def unreadable(wanted: Checkpoint, folder: Path, error: BaseException) -> ModelL
     )
 
 
-def fetch(wanted: Checkpoint) -> Path:
-    """Download a checkpoint into the hub's cache and return its folder.
+def built(wanted: Checkpoint, folder: Path | None, build: Callable[[Path | None], Model]) -> Model:
+    """Return what `build` makes of a folder with a checkpoint's files, or at random of None. The global RNG stays.
+
+    Raises:
+        ModelLoadError: If it fails; it says whether the library or the files are to be mended.
+    """
+    import torch
+
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(0)  # random weights are the same every time
+    try:
+        return build(folder)
+    except VersaSoundError:
+        raise
+    except ImportError as error:
+        raise ModelLoadError(
+            f"{wanted.role.capitalize()} {wanted.backend} cannot load its model library: {error}.",
+            f"pip install -U versasound-plugin-{wanted.backend.replace('_', '-')}",
+        ) from error
+    except Exception as error:
+        raise unreadable(wanted, folder or Path(), error) from error
+    finally:
+        torch.set_rng_state(state)
+
+
+def fetch(wanted: Checkpoint, cache: str | Path | None = None) -> Path:
+    """Download a checkpoint and return its folder.
 
     Files that an earlier attempt brought are not fetched again. Progress is shown by the hub's own library.
+
+    Args:
+        wanted: Which.
+        cache: A folder laid out as the hub's cache, one of those where weights are looked for; the hub's own if not
+            given.
 
     Raises:
         ModelLoadError: If the hub's library is missing, the network is off or fails, or access is not granted.
@@ -148,13 +190,13 @@ def fetch(wanted: Checkpoint) -> Path:
         from huggingface_hub import HfApi, constants, errors, snapshot_download
     except ImportError as error:
         message = "Fetching weights needs the package huggingface_hub."
-        raise ModelLoadError(message, f"pip install versasound-plugin-{wanted.backend}") from error
+        raise ModelLoadError(message, f"pip install versasound-plugin-{wanted.backend.replace('_', '-')}") from error
     if constants.HF_HUB_OFFLINE:
         raise ModelLoadError(f"HF_HUB_OFFLINE forbids fetching {wanted}.", "Unset HF_HUB_OFFLINE and try again.")
     try:
-        revision = wanted.revision or _with_safetensors(HfApi(), wanted.repository)
+        revision = wanted.revision or (None if wanted.names else _with_safetensors(HfApi(), wanted.repository))
         snapshot_download(
-            wanted.repository, revision=revision, cache_dir=hub_cache(), allow_patterns=list(wanted.files)
+            wanted.repository, revision=revision, cache_dir=cache or hub_cache(), allow_patterns=list(wanted.files)
         )
     except (errors.HFValidationError, errors.HfHubHTTPError, OSError, ValueError) as error:
         gate = f"Accept its terms on https://huggingface.co/{wanted.repository}, then: hf auth login. "
@@ -176,8 +218,16 @@ def _with_safetensors(api: Any, repository: str) -> str | None:  # noqa: ANN401 
 
 
 def _snapshots(wanted: Checkpoint) -> list[Path]:
-    """The snapshots in the cache, likeliest first: the revision asked for, `main`, any other."""
-    home = hub_cache() / f"models--{wanted.repository.replace('/', '--')}"
+    """The snapshots there are, likeliest first: the hub's cache, then the folders of a host program."""
+    more = [folder for name_folders in more_caches for folder in name_folders()]
+    plain = [folder / wanted.repository.rpartition("/")[2] for folder in more]
+    cached = [snapshot for cache in [hub_cache(), *more] for snapshot in _in_cache(cache, wanted)]
+    return [*cached, *(folder for folder in plain if folder.is_dir())]
+
+
+def _in_cache(cache: Path, wanted: Checkpoint) -> list[Path]:
+    """The snapshots in one cache: the revision asked for, `main`, any other."""
+    home = cache / f"models--{wanted.repository.replace('/', '--')}"
     main = home / "refs" / "main"
     try:
         names = [wanted.revision, main.read_text(encoding="utf-8").strip() if main.is_file() else None]
@@ -187,10 +237,12 @@ def _snapshots(wanted: Checkpoint) -> list[Path]:
     return [home / "snapshots" / name for name in dict.fromkeys([*names, *others]) if name in others]
 
 
-def _lacking(folder: Path) -> str | None:
+def _lacking(folder: Path, names: tuple[str, ...]) -> str | None:
     """Say what is missing for a usable checkpoint; None if nothing is."""
     if not folder.is_dir():
         return f"{folder} is no folder"
+    if names and not (folder / "config.json").is_file():
+        return next((f"{name} is missing" for name in names if not (folder / name).is_file()), None)
     roots = [name for name in ("config.json", "model_index.json") if (folder / name).is_file()]
     if not roots:
         return "config.json is missing"

@@ -83,6 +83,7 @@ def backend_page(backend: registry.Backend, card: BackendCard) -> str:
     """Return the page of one backend, all from its card."""
     facts = {
         "Install": f"`pip install {backend.distribution}`",
+        "Environment": f"its own: `versasound env create {backend.name}`" if card.isolated else "",
         "Follows events itself": "yes" if card.timed else "",
         "Licence of the code": card.code_licence,
         "Weights": card.weights,

@@ -107,3 +107,16 @@ def test_a_no_fetches_nothing(tmp_path: Path) -> None:
     assert done.returncode == 130
     assert "Nothing was fetched" in done.stderr
     assert not (tmp_path / "hub").exists()
+
+
+def test_a_pipeline_of_several_models_is_fetched_with_its_folders(tiny_hub_files: TinyHub, tmp_path: Path) -> None:
+    pytest.importorskip("versasound_plugin_audioldm2", reason="versasound-plugin-audioldm2 is not installed")
+    pytest.importorskip("diffusers", reason="diffusers, which writes the tiny checkpoint, is not installed")
+    with serving(tiny_hub_files, "cvssp/audioldm2") as server:
+        done = pull(tmp_path, "audioldm2", "--yes", server=server)
+        assert done.returncode == 0, done.stderr
+        assert "cvssp/audioldm2 (4.5 GB, licence: CC-BY-NC-SA-4.0, no commercial use)" in done.stderr
+        assert {"model_index.json", "language_model/model.safetensors", "tokenizer_2/tokenizer.json"} <= set(
+            server.sent
+        )
+        assert "is here already" in pull(tmp_path, "audioldm2", server=server).stdout

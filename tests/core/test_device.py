@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from versasound_core.device import DeviceManager, resolve_device
+from versasound_core.device import DeviceFallbackWarning, DeviceManager, place_for, resolve_device
 from versasound_core.errors import DeviceError, InvalidInputError
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -50,6 +50,18 @@ def test_an_absent_gpu_is_named_with_a_way_out(name):
         DeviceError, match=rf"device {name} is not available: .*no CUDA devices.*Set the device to auto"
     ):
         resolve_device(name)
+
+
+@needs_no_cuda
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", torch.device("cuda")])
+def test_data_for_an_absent_gpu_stays_with_a_warning(name):
+    with pytest.warns(DeviceFallbackWarning, match="no cuda device here; the CPU is used"):
+        assert place_for(name) == torch.device("cpu")
+
+
+def test_data_goes_to_a_device_that_is_there():
+    assert place_for(resolve_device("auto")) == resolve_device("auto")
+    assert place_for("cpu") == torch.device("cpu")
 
 
 @needs_no_mps

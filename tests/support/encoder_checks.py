@@ -18,12 +18,12 @@ import pytest
 import torch
 
 from versasound_core import registry
+from versasound_core.batching import Batches
 from versasound_core.containers import VideoClip, VisualFeatures
 from versasound_core.context import CancelToken, RunContext
 from versasound_core.errors import Cancelled, DeviceError, InvalidInputError, ModelLoadError, VersaSoundError
 from versasound_core.testing import EncoderContract
 from versasound_core.vision import UntrainedProjectionWarning
-from versasound_core.vision.batching import Batches
 
 if TYPE_CHECKING:
     from tiny_hub import TinyHub

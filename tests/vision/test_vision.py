@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from versasound_core.batching import Batches
 from versasound_core.errors import InvalidInputError
 from versasound_core.vision import Preprocess, Seen, SoundTable
-from versasound_core.vision.batching import Batches
 from versasound_core.vision.pooling import pool_space, pool_time
 from versasound_core.vision.projection import projection
 from versasound_core.vision.sounds import describe, rank, read_table

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from . import _console as console
-from . import add_sound, align, check, demo, doctor, new, plugins, pull, sync_report
+from . import add_sound, align, check, demo, doctor, env, new, plugins, pull, sync_report
 from ._parser import Parser
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": demo,
     "plugins": plugins,
     "pull": pull,
+    "env": env,
     "doctor": doctor,
     "new": new,
     "check": check,

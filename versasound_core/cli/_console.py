@@ -13,7 +13,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from versasound_core.errors import Cancelled, MediaError, VersaSoundError, in_words
+from versasound_core.errors import Cancelled, InvalidInputError, MediaError, VersaSoundError, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,25 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Warn on stderr."""
     say(f"versasound: warning: {text}")
+
+
+def ask(question: str, about: str, otherwise: str) -> None:
+    """Ask for consent at the terminal.
+
+    Args:
+        question: What a yes is to.
+        about: The same in words that follow "there is nobody to ask".
+        otherwise: What to say when the answer is no.
+
+    Raises:
+        InvalidInputError: If nobody sits there.
+        Cancelled: If the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise InvalidInputError(f"there is nobody to ask {about}.", "Say --yes to do it without asking.")
+    say(f"{question} [y/N] ")
+    if input().strip().lower() not in {"y", "yes"}:
+        raise Cancelled(otherwise)
 
 
 def tell(error: BaseException, about: str = "", *, debug: bool = False) -> int:

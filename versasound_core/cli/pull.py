@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from versasound_core.cards import ROLES
-from versasound_core.errors import Cancelled, InvalidInputError, ModelLoadError
+from versasound_core.errors import InvalidInputError, ModelLoadError
 from versasound_core.registry import default_registry
 from versasound_core.weights import checkpoint, fetch, find
 
@@ -37,16 +36,26 @@ def add(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # noqa:
 def run(args: argparse.Namespace) -> int:
     """Show what would be fetched, ask, and fetch it."""
     wanted = _wanted(args.name, args.variant)
+    card = default_registry.get(wanted.role, args.name).card
+    needed = [wanted, *(checkpoint(card, wanted.role, wanted.backend, name) for name in wanted.also)]
+    missing = [one for one in needed if not _is_here(one)]
+    for one in missing:
+        console.say(f"{one.role} {one.backend}, variant {one.variant}: {one}")
+        if one.gated:
+            console.say(f"Its owner asks for consent first: https://huggingface.co/{one.repository}")
+    if missing and not args.yes:
+        console.ask("Fetch it?", "whether to fetch it", "Nothing was fetched.")
+    for one in missing:
+        print(f"fetched: {fetch(one)}")
+    return 0
+
+
+def _is_here(wanted: Checkpoint) -> bool:
     try:
         print(f"{wanted} is here already: {find(wanted)}")
     except ModelLoadError:
-        console.say(f"{wanted.role} {wanted.backend}, variant {wanted.variant}: {wanted}")
-        if wanted.gated:
-            console.say(f"Its owner asks for consent first: https://huggingface.co/{wanted.repository}")
-        if not args.yes:
-            _ask()
-        print(f"fetched: {fetch(wanted)}")
-    return 0
+        return False
+    return True
 
 
 def _wanted(name: str, variant: str | None) -> Checkpoint:
@@ -64,11 +73,3 @@ def _default(backend: Backend) -> str:
     card = backend.card
     option = card.options.get("variant") if card else None
     return str(option.default if option else next(iter(card.variants if card else {})))
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise InvalidInputError("there is nobody to ask whether to fetch it.", "Say --yes to fetch it without asking.")
-    console.say("Fetch it? [y/N] ")
-    if input().strip().lower() not in {"y", "yes"}:
-        raise Cancelled("Nothing was fetched.")

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import torch
 
+from versasound_core.device import place_for
 from versasound_core.errors import InvalidInputError
 
 from ._checks import as_dict, float_tensor, whole
@@ -61,7 +62,7 @@ class AudioData:
 
     def to(self, device: str | torch.device) -> AudioData:
         """Return the same sound on `device`."""
-        return attrs.evolve(self, waveform=self.waveform.to(device))
+        return attrs.evolve(self, waveform=self.waveform.to(place_for(device)))
 
     def to_mono(self) -> AudioData:
         """Return the average of the channels, `[B, 1, T]`."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from versasound_core.device import place_for
 from versasound_core.errors import InvalidInputError
 
 from ._checks import as_dict, float_tensor, is_number, pairs, positive
@@ -80,7 +81,7 @@ class EventTrack:
 
     def to(self, device: str | torch.device) -> EventTrack:
         """Return the same events with the envelope on `device`."""
-        return attrs.evolve(self, envelope=self.envelope.to(device))
+        return attrs.evolve(self, envelope=self.envelope.to(place_for(device)))
 
     def window(self, start_s: float, end_s: float) -> EventTrack:
         """Return the events in `[start_s, end_s)`, with times counted from `start_s`.
@@ -159,8 +160,9 @@ class VisualFeatures:
 
     def to(self, device: str | torch.device) -> VisualFeatures:
         """Return the same features on `device`."""
-        events = None if self.events is None else self.events.to(device)
-        return attrs.evolve(self, features=self.features.to(device), events=events)
+        place = place_for(device)
+        events = None if self.events is None else self.events.to(place)
+        return attrs.evolve(self, features=self.features.to(place), events=events)
 
     def get_temporal_length(self) -> int:
         """Number of feature vectors in time, `T`."""

@@ -22,6 +22,7 @@ _STANDS_OUT = 1.0  # standard deviations above the mean that make an onset
 _EDGE = 4  # steps at the beginning, where whatever goes on seems to begin
 _STRONGEST = 6  # cells that make up a local cue
 _LOCAL_LATE_S, _WHOLE_LATE_S = 0.016, 0.005  # how much later than the strike each cue is largest, on rendered scenes
+_SOUND_LATE_S = 0.0075  # how much later than the strikes that are found the flux is largest, there
 
 
 def events_for(aligner: str, audio: AudioData, features: VisualFeatures) -> EventTrack:
@@ -67,7 +68,9 @@ def sound_cues(audio: AudioData, count: int) -> tuple[list[Floats], list[Floats]
         around = np.lib.stride_tricks.sliding_window_view(np.pad(heard, 2), 5).max(1)
         stands_out = heard > heard.mean() + _STANDS_OUT * heard.std()
         onsets.append((np.nonzero((heard >= around) & stands_out)[0] / RATE_HZ).astype(np.float32))
-        cues.append(_standard(_blurred(np.pad(heard, (0, max(0, count - len(heard))))[:count])))
+        grid_s = np.arange(count) / RATE_HZ + _SOUND_LATE_S
+        on_time = np.interp(grid_s, np.arange(len(heard)) / RATE_HZ, heard, 0, 0).astype(np.float32)
+        cues.append(_standard(_blurred(on_time)))
     return cues, onsets
 
 

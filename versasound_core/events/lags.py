@@ -8,7 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .cues import Floats
+
+_LEAST_GAIN = 1e-3  # of a cue that explains nothing
 
 
 def lag_products(seen: Floats, heard: Floats, reach: int, hop: int) -> Floats:
@@ -64,14 +68,25 @@ def best_path(scores: Floats, penalty: Floats) -> npt.NDArray[np.int64]:
     return path
 
 
-def trusted(matches: Floats, scores: Floats) -> Floats:
-    """Add up the matches `[K, M, L]` of several cues by how well each explains the sound, `[M, L]`.
+def trusted(matches: list[Floats], chances: Iterable[Floats], penalty: Floats) -> Floats:
+    """Add up the matches `[M, L]` of several cues by how well each explains the sound.
 
-    The weight is the square of the mean match along the cue's best path, so that a cue that is wrong in this clip says
-    little.
+    The weight is the square of how much more the mean match along the cue's best path is than along the best path of
+    the same sound played backward: a cue that fits any sound says little.
+
+    Args:
+        matches: Of each cue.
+        chances: The same with the sound played backward.
+        penalty: As of `path_scores`.
     """
-    weight = np.maximum(scores[:, -1].max(-1) / scores.shape[1], 1e-6) ** 2
-    total: Floats = np.einsum("k,kml->ml", (weight / weight.sum()).astype(np.float32), matches)
+    gains = [
+        float(path_scores(match, penalty)[-1].max() - path_scores(chance, penalty)[-1].max()) / len(match)
+        for match, chance in zip(matches, chances, strict=True)
+    ]
+    weights = np.maximum(gains, _LEAST_GAIN) ** 2
+    total = np.zeros_like(matches[0])
+    for match, weight in zip(matches, weights / weights.sum(), strict=True):
+        total += np.float32(weight) * match
     return total
 
 

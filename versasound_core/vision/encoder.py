@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 import torch
 
+from versasound_core.batching import Batches
 from versasound_core.containers import VideoClip, VisualFeatures
 from versasound_core.errors import InvalidInputError
 
-from .batching import Batches
 from .pooling import SPATIAL, TEMPORAL, pool_space, pool_time
 from .projection import projection
 from .sounds import describe

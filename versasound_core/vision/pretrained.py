@@ -6,23 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
+from versasound_core.context import torch_dtype
 from versasound_core.device import resolve_device
-from versasound_core.errors import ModelLoadError, VersaSoundError
-from versasound_core.weights import Checkpoint, find, unreadable
+from versasound_core.weights import Checkpoint, built, find
 
 from .encoder import Settings, VideoEncoder
 
 if TYPE_CHECKING:
+    import torch
+
     from versasound_core.containers import VideoClip, VisualFeatures
     from versasound_core.context import Precision, RunContext
 
     from .backbone import Backbone
 
 Build = Callable[[Path | None], "Backbone"]
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-_SEED = 0
 
 
 class Pretrained:
@@ -67,10 +65,10 @@ class Pretrained:
         """
         place = resolve_device(device)
         folder = find(self.wanted, self._folder) if pretrained else None
-        encoder = VideoEncoder(self._load(folder), self.settings, freeze=freeze)
+        encoder = VideoEncoder(built(self.wanted, folder, self._build), self.settings, freeze=freeze)
         if gradient_checkpointing:
             encoder.backbone.checkpoint_gradients()
-        encoder.backbone.to(_DTYPES[precision])  # a projection stays in fp32
+        encoder.backbone.to(torch_dtype(precision))  # a projection stays in fp32
         return encoder.to(place)
 
     def encode(self, clip: VideoClip, ctx: RunContext) -> VisualFeatures:
@@ -83,20 +81,3 @@ class Pretrained:
         weights = str(self._folder or self.wanted.repository)
         about = {"backbone": self.wanted.backend, "variant": self.wanted.variant, "weights": weights}
         return encoder.encode(clip, ctx, about)
-
-    def _load(self, folder: Path | None) -> Backbone:
-        state = torch.get_rng_state()
-        torch.default_generator.manual_seed(_SEED)  # random weights are the same every time
-        try:
-            return self._build(folder)
-        except VersaSoundError:
-            raise
-        except ImportError as error:
-            raise ModelLoadError(
-                f"Encoder {self.wanted.backend} cannot load its model library: {error}.",
-                f"pip install -U versasound-plugin-{self.wanted.backend}",
-            ) from error
-        except Exception as error:
-            raise unreadable(self.wanted, folder or Path(), error) from error
-        finally:
-            torch.set_rng_state(state)

@@ -64,8 +64,10 @@ class CrossCorrelationAligner:
         """Return the offsets in seconds at times of the sound, rising, and the confidence."""
         reach = round(self.max_offset_s * RATE_HZ)
         penalty = _CHANGE * np.arange(-_STEEPEST, _STEEPEST + 1, dtype=np.float32) ** 2
-        matches = np.stack([_smoothed(lag_products(cue, heard, reach, _HOP)) for cue in seen])
-        match = trusted(matches, path_scores(matches, penalty))
+        matches, chances = (
+            [_smoothed(lag_products(cue, sound, reach, _HOP)) for cue in seen] for sound in (heard, heard[::-1])
+        )
+        match = trusted(matches, chances, penalty)
         whole = match.mean(0)
         constant = int(whole.argmax())
         at_s = ((np.arange(len(match)) * _HOP + (_HOP - 1) / 2) / RATE_HZ).astype(np.float32)

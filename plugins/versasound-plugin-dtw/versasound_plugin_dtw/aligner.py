@@ -90,8 +90,9 @@ def warp(seen: list[Floats], heard: Floats, reach: int, max_stretch: float, stif
     """
     change = max(1, round(max_stretch * HOP))
     penalty = np.abs(np.arange(-change, change + 1, dtype=np.float32)) * np.float32(stiffness)
-    matches = np.stack([lag_products(cue, heard, reach, HOP) for cue in seen])
-    match = matches[0] if len(seen) == 1 else trusted(matches, path_scores(matches, penalty))
+    matches = [lag_products(cue, heard, reach, HOP) for cue in seen]
+    backward = (lag_products(cue, heard[::-1], reach, HOP) for cue in seen)
+    match = matches[0] if len(seen) == 1 else trusted(matches, backward, penalty)
     path = best_path(path_scores(match, penalty), penalty)
     fits = match[np.arange(len(path)), path]
     whole = match.mean(0)

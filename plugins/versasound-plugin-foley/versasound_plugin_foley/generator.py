@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from versasound_core.containers import AudioData
+from versasound_core.device import one_thread
 from versasound_core.vocabulary import Match
 
 from .choice import Choice, choose
@@ -72,7 +73,6 @@ class FoleyGenerator:
             Cancelled: The user asked to stop.
         """
         items = 1 if features is None else features.shape[0]
-        items = 1 if features is None else features.shape[0]
         made = np.zeros((items, 2, request.num_samples), np.float32)
         notes: list[str] = []
         sources: list[str] = []
@@ -80,7 +80,8 @@ class FoleyGenerator:
             scene = Scene(features, item, request)
             choice = self._choose(features, item, request, scene)
             plan = self._plan(choice, scene)
-            _render(made[item], plan, scene, ctx.part(item / items, (item + 1) / items))
+            with one_thread():
+                _render(made[item], plan, scene, ctx.part(item / items, (item + 1) / items))
             sources += [*plan.struck, *plan.going_on]
             notes += [note if items == 1 else f"Item {item}: {note}" for note in plan.notes]
         metadata = {"generator": "foley", "sources": list(dict.fromkeys(sources)), "notes": notes}

@@ -14,6 +14,7 @@ from math import ceil, log
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +44,8 @@ def render(
     """Sum of damped sines from phase 0, as long as the slowest takes to fall by 60 dB.
 
     A damped sine is a geometric series, so ``z**(i m + j) = z**(i m) z**j``: two short tables of powers and one matrix
-    product give every sample exactly, at a few operations each.
+    product give every sample exactly, at a few operations each. The product is PyTorch's, whose threads `one_thread`
+    holds back: NumPy's would wait for each other beside the decoder or the coder of another clip.
 
     Args:
         frequencies_hz: `[K]`; those above 0.45 of the sample rate are left out.
@@ -62,15 +64,14 @@ def render(
     power = (2j * np.pi * f - alpha) / sample_rate
     coarse = _series(a, np.exp(stride * power), rows)
     fine = _series(np.ones_like(a), np.exp(power), stride)
-    left = np.stack([coarse.real, coarse.imag]).astype(np.float32)
-    right = np.stack([fine.imag, fine.real]).astype(np.float32)
-    sound = np.empty((rows, stride), np.float32)
+    left = torch.from_numpy(np.concatenate([coarse.real, coarse.imag], 1).astype(np.float32))
+    right = torch.from_numpy(np.concatenate([fine.imag, fine.real], 1).astype(np.float32))
+    made = torch.empty(rows, stride)
     early = rows // 4
     for start, stop in ((0, early), (early, rows)):
-        rings = lives > start * stride  # in the long tail most modes are gone
-        from_left = left[:, start:stop, rings]
-        sound[start:stop] = from_left[0] @ right[0][:, rings].T + from_left[1] @ right[1][:, rings].T
-    sound = sound.ravel()[:length]
+        rings = torch.from_numpy(np.tile(lives > start * stride, 2))  # in the long tail most modes are gone
+        torch.mm(left[start:stop, rings], right[:, rings].T, out=made[start:stop])
+    sound: Floats = made.numpy().ravel()[:length]
     end = min(length, max(1, sample_rate // 100))
     sound[-end:] *= np.linspace(1, 0, end, dtype=np.float32)
     return sound

@@ -6,7 +6,8 @@ import math
 from typing import NamedTuple
 
 import torch
-from scenes import THINGS, Draw, Motion, mixed
+from mixed import mixed
+from scenes import THINGS, Draw, Motion
 from torch.nn import functional as nn
 
 from versasound_core.containers.view import view_cells
@@ -14,7 +15,7 @@ from versasound_core.containers.view import view_cells
 _ROWS = 48
 _WIDTHS = (36, 64, 64, 84, 84, 84)  # of the pictures that the detector looks at
 _RATES = [10.0, 12.0, 12.5, 15.0, 15.0, 20.0, 21.5, 23.976, 24.0, 25.0, 25.0, 29.97, 30.0, 30.0, 30.0, 33.3]
-_SUBFRAMES = 3
+_SUBFRAMES = 4
 _SAME, _LONGEST_STEP_S = 3.0, 0.1  # pictures that the detector takes for one
 _EDGE = 0.02
 
@@ -37,7 +38,7 @@ def film(batch: int, frames: int, generator: torch.Generator) -> Clips:
     aspect = torch.full((batch,), width / _ROWS, device=device)
     fps = draw.choice(_RATES)
     times = torch.arange(frames, device=device) / fps[:, None]
-    shutter = draw.uniform(0, 0.5) * (1 - 1 / _SUBFRAMES)
+    shutter = torch.where(draw.chance(0.3), draw.uniform(0.4, 1.0), draw.uniform(0, 0.5)) * (1 - 1 / _SUBFRAMES)
     moments = times[..., None] + (torch.linspace(0, 1, _SUBFRAMES, device=device) * (shutter / fps)[:, None])[:, None]
     moments = moments.flatten(1)  # [B, N]
     motion, there = mixed(draw, moments, aspect)
@@ -87,10 +88,10 @@ def _paint(  # noqa: PLR0913, PLR0917
     level = draw.uniform(10, 245, THINGS)
     shade = draw.uniform(-50, 50, THINGS) * draw.chance(0.6, THINGS)
     stripe, stripes = draw.uniform(0, 70, THINGS) * draw.chance(0.4, THINGS), draw.uniform(20, 90, THINGS)
-    kind = draw.choice([0, 0, 1, 2], THINGS)  # disc, stick, block
+    kind = draw.choice([0, 0, 1, 1, 2], THINGS)  # disc, stick, block
     round_ = torch.where(kind == 0, draw.log_uniform(0.02, 0.14, THINGS), draw.log_uniform(0.008, 0.04, THINGS))
     long = torch.where(
-        kind == 0, 0, torch.where(kind == 1, draw.uniform(0.08, 0.3, THINGS), draw.uniform(0.02, 0.2, THINGS))
+        kind == 0, 0, torch.where(kind == 1, draw.log_uniform(0.07, 0.45, THINGS), draw.uniform(0.02, 0.2, THINGS))
     )
     wide = torch.where(kind > 1, draw.uniform(0.02, 0.15, THINGS), 0)
     blink = draw.chance(0.08, THINGS)

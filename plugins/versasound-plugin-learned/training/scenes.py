@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 
 THINGS = 7
-_SOUNDING = 3  # of them, at most
-_IMPACTS = 64  # of one thing, at most
-_NEVER = 1e6
+SOUNDING = 3  # of them, at most
+IMPACTS = 64  # of one thing, at most
+NEVER = 1e6
 
 
 class Motion(NamedTuple):
@@ -23,7 +23,7 @@ class Motion(NamedTuple):
     x: torch.Tensor  # [B, K, N]
     y: torch.Tensor
     angle: torch.Tensor
-    impacts: torch.Tensor  # [B, K, I], seconds, _NEVER where there is none
+    impacts: torch.Tensor  # [B, K, I], seconds, NEVER where there is none
 
 
 class Draw:
@@ -92,13 +92,13 @@ def bounces(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int) ->
     spin = draw.uniform(-4, 4, count) * draw.chance(0.5, count)
     turns = torch.arange(4, device=time.device)
     impacts = (
-        start[..., None, None] + turns[:, None] * cycle[..., None, None] + torch.where(flown, times, _NEVER)[:, :, None]
+        start[..., None, None] + turns[:, None] * cycle[..., None, None] + torch.where(flown, times, NEVER)[:, :, None]
     )
     return Motion(
         x[..., None] + drift[..., None] * along,
         floor[..., None] - up.clamp_min(0),
         spin[..., None] * along,
-        impacts.flatten(2)[..., :_IMPACTS],
+        impacts.flatten(2)[..., :IMPACTS],
     )
 
 
@@ -106,11 +106,11 @@ def blows(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int, *, s
     """Hammers, sticks, knuckles, feet, sliding blocks: drawn back, driven home, again and again; `soft` never hits."""
     period = draw.log_uniform(0.16, 2.2, count)
     loose = draw.uniform(0, 0.6, count) * draw.chance(0.7, count)
-    gaps = period[..., None] * (1 + loose[..., None] * draw.uniform(-1, 1, count, _IMPACTS))
-    pause = draw.chance(0.12, count, _IMPACTS) * draw.uniform(0.5, 2.5, count, _IMPACTS)
+    gaps = period[..., None] * (1 + loose[..., None] * draw.uniform(-1, 1, count, IMPACTS))
+    pause = draw.chance(0.12, count, IMPACTS) * draw.uniform(0.5, 2.5, count, IMPACTS)
     hits = (gaps + pause).clamp_min(0.11).cumsum(-1) - draw.uniform(0.2, 3, count)[..., None]
     which = torch.searchsorted(hits.contiguous(), time[:, None].expand(-1, count, -1).contiguous(), right=True)
-    low, high = (which - 1).clamp_min(0), which.clamp(max=_IMPACTS - 1)
+    low, high = (which - 1).clamp_min(0), which.clamp(max=IMPACTS - 1)
     before, after = torch.gather(hits, 2, low), torch.gather(hits, 2, high)
     gap = (after - before).clamp_min(0.1)
     phase = ((time[:, None] - before) / gap).clamp(0, 1)
@@ -126,7 +126,7 @@ def blows(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int, *, s
     home = 1 - drop**power
     if soft:
         back, home = 0.5 - 0.5 * torch.cos(math.pi * rise), 0.5 + 0.5 * torch.cos(math.pi * drop)
-    force = draw.uniform(0.5, 1, count, _IMPACTS)
+    force = draw.uniform(0.5, 1, count, IMPACTS)
     away = torch.where(drop > 0, home, back) * torch.gather(force, 2, high)
     turning = draw.chance(0.5, count)[..., None]
     reach = torch.where(turning[..., 0], draw.uniform(0.15, 1.4, count), draw.uniform(0.04, 0.45, count))[..., None]
@@ -145,7 +145,7 @@ def blows(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int, *, s
     y = torch.where(
         turning, y + side * arm * (torch.sin(angle) - torch.sin(base)), y + reach * away * torch.sin(heading)
     )
-    return Motion(x, y, angle, torch.full_like(hits, _NEVER) if soft else hits)
+    return Motion(x, y, angle, torch.full_like(hits, NEVER) if soft else hits)
 
 
 def walls(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int) -> Motion:
@@ -158,7 +158,7 @@ def walls(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int) -> M
         begin = draw.uniform(0, 2, count)  # in box widths along the unfolded way
         way = begin[..., None] + time[:, None] * (speed / width)[..., None]
         places.append(low[..., None] + width[..., None] * (1 - ((way % 2) - 1).abs()))
-        turns = torch.arange(_IMPACTS // 2, device=time.device)
+        turns = torch.arange(IMPACTS // 2, device=time.device)
         impacts.append((begin.ceil()[..., None] + turns - begin[..., None]) * (width / speed)[..., None])
     spin = draw.uniform(-3, 3, count)[..., None] * draw.chance(0.4, count)[..., None]
     return Motion(places[0], places[1], spin * time[:, None], torch.cat(impacts, -1))
@@ -178,29 +178,4 @@ def wanders(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int) ->
         waves.append(
             centre[:, None, None] * (1 + draw.uniform(-0.8, 0.8, count)[..., None]) + total.masked_fill(still, 0)
         )
-    return Motion(*waves, torch.full((draw.batch, count, _IMPACTS), _NEVER, device=time.device))
-
-
-def mixed(draw: Draw, time: torch.Tensor, aspect: torch.Tensor) -> tuple[Motion, torch.Tensor]:
-    """Choose a motion for each thing.
-
-    Returns:
-        The motions, `[B, K, N]`, and which things there are, `[B, K]`.
-    """
-    sounding = [f(draw, time, aspect, _SOUNDING) for f in (bounces, blows, walls)]
-    silent = [wanders(draw, time, aspect, THINGS - _SOUNDING), blows(draw, time, aspect, THINGS - _SOUNDING, soft=True)]
-    kind = draw.choice([0, 0, 0, 1, 1, 1, 2], _SOUNDING)
-    other = draw.chance(0.3, THINGS - _SOUNDING)
-    parts = []
-    for k in range(4):
-        first = sounding[0][k]
-        for number in (1, 2):
-            first = torch.where((kind == number)[..., None], sounding[number][k], first)
-        second = torch.where(other[..., None], silent[1][k], silent[0][k])
-        parts.append(torch.cat([first, second], 1))
-    count = draw.choice([0, 1, 1, 1, 1, 2, 2, 2, 3, 3])
-    count = torch.where(draw.chance(0.05), torch.zeros_like(count), count)
-    silents = draw.choice([0, 0, 1, 1, 2, 3])
-    order = torch.arange(THINGS, device=time.device)
-    there = torch.where(order < _SOUNDING, order < count[:, None], order - _SOUNDING < silents[:, None])
-    return Motion(*parts), there
+    return Motion(*waves, torch.full((draw.batch, count, IMPACTS), NEVER, device=time.device))

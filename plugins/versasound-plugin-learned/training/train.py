@@ -1,4 +1,8 @@
-"""Train the network: `python train.py` in this folder. Everything it needs is in `config.yaml`."""
+"""Train the network: `python train.py` in this folder. Everything it needs is in `config.yaml`.
+
+`python train.py --start weights.safetensors --seconds 190 --set rate=1.0e-3` goes on with weights that are there, for
+so long: the rate of learning falls with the time that is left.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also without the plugin installed
@@ -78,16 +82,33 @@ def judge(model: torch.nn.Module, clips: Clips) -> dict[str, float]:
     }
 
 
-def train(config: dict, out: Path, device: str) -> None:
-    """Train as the configuration says; writes the weights and the log to `out`."""
-    model = StrikeNet(**config["network"]).to(device)
-    generator = torch.Generator(device).manual_seed(config["seed"])
-    for parameter in model.parameters():  # from our own generator: the global one is left alone
+def _begin(model: StrikeNet, generator: torch.Generator, start: Path | None) -> None:
+    """Draw first weights from our own generator, which leaves the global one alone, or read them."""
+    for parameter in model.parameters():
         if parameter.ndim > 1:
             fan = parameter[0].numel()
             with torch.no_grad():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator, device=device) * math.sqrt(1 / fan))
+                draws = torch.randn(parameter.shape, generator=generator, device=generator.device)
+                parameter.copy_(draws * math.sqrt(1 / fan))
     torch.nn.init.constant_(model.leave.bias, -5.0)
+    if start is not None:
+        model.load_state_dict({name: value.float() for name, value in load_file(start).items()}, strict=False)
+
+
+def train(config: dict, out: Path, device: str, start: Path | None = None, seconds: float | None = None) -> None:
+    """Train as the configuration says; writes the weights and the log to `out`.
+
+    Args:
+        config: The entries of `config.yaml`.
+        out: A folder.
+        device: Where.
+        start: Weights to go on with; new ones if not given.
+        seconds: How long; all steps if not given.
+    """
+    begun = time.time()
+    model = StrikeNet(**config["network"]).to(device)
+    generator = torch.Generator(device).manual_seed(config["seed"])
+    _begin(model, generator, start)
     check = [film(32, config["frames"], torch.Generator(device).manual_seed(config["seed"] + 1 + k)) for k in range(8)]
     check = Clips(*(torch.cat(parts) for parts in zip(*check, strict=True)))
     steps, batch = config["steps"], config["batch"]
@@ -96,7 +117,6 @@ def train(config: dict, out: Path, device: str) -> None:
     chooser = torch.Generator().manual_seed(config["seed"])
     optimiser = torch.optim.AdamW(model.parameters(), lr=config["rate"], weight_decay=config["decay"])
     log = (out / "train.jsonl").open("w")
-    begun = time.time()
     for step in range(steps):
         while len(store) < config["store"] or (step % config["renew"] == 0 and len(store) == config["store"]):
             clips = film(batch, config["frames"], generator)
@@ -104,7 +124,7 @@ def train(config: dict, out: Path, device: str) -> None:
                 store[(step // config["renew"]) % len(store)] = clips
                 break
             store.append(clips)
-        share = step / steps
+        share = step / steps if seconds is None else min((time.time() - begun) / seconds, 1.0)
         for group in optimiser.param_groups:
             group["lr"] = config["rate"] * min(1.0, step / 300 + 0.01) * 0.5 * (1 + math.cos(math.pi * share))
         picks = torch.randint(len(store), (4,), generator=chooser).tolist()  # a quarter of a batch from each of four
@@ -126,7 +146,8 @@ def train(config: dict, out: Path, device: str) -> None:
             keep = min(0.998, (step + 1) / (step + 10))
             for mean, now in zip(best.state_dict().values(), model.state_dict().values(), strict=True):
                 mean.lerp_(now, 1 - keep) if mean.is_floating_point() else mean.copy_(now)
-        if step % config["report"] == 0 or step == steps - 1:
+        last = step == steps - 1 or share == 1.0
+        if step % config["report"] == 0 or last:
             best.eval()
             line = {
                 "step": step,
@@ -138,6 +159,8 @@ def train(config: dict, out: Path, device: str) -> None:
             log.flush()
             print(line, flush=True)
             save(best, config, out / "strikes.safetensors")
+        if last:
+            break
     log.close()
 
 
@@ -156,6 +179,8 @@ if __name__ == "__main__":
     here = Path(__file__).parent
     parser.add_argument("--config", type=Path, default=here / "config.yaml")
     parser.add_argument("--out", type=Path, default=here.parent / "versasound_plugin_learned" / "weights")
+    parser.add_argument("--start", type=Path, help="weights to go on with")
+    parser.add_argument("--seconds", type=float, help="how long to train, instead of all steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="change an entry of the configuration"
@@ -164,4 +189,4 @@ if __name__ == "__main__":
     entries = yaml.safe_load(told.config.read_text())
     entries.update((name, yaml.safe_load(value)) for name, value in (pair.split("=", 1) for pair in told.set))
     told.out.mkdir(parents=True, exist_ok=True)
-    train(entries, told.out, told.device)
+    train(entries, told.out, told.device, told.start, told.seconds)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aligner import LearnedAligner as LearnedAligner
+    from .features import FeatureAligner as FeatureAligner
 
-__all__ = ["LearnedAligner"]
+__all__ = ["FeatureAligner", "LearnedAligner"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
         from .aligner import LearnedAligner
 
         return LearnedAligner
+    if name == "FeatureAligner":
+        from .features import FeatureAligner
+
+        return FeatureAligner
     raise AttributeError(name)

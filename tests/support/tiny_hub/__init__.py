@@ -21,7 +21,7 @@ from .repositories import REPOSITORIES, repository
 
 __all__ = ["TinyHub", "empty_hub", "repository", "tiny_hub", "tiny_hub_files"]
 
-_WRITERS = ("encoders",)
+_WRITERS = ("encoders", "diffusion", "audiocraft")
 _REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 

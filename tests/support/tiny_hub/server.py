@@ -64,20 +64,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path.strip("/").replace("%2F", "/")
-        api, files = f"api/models/{self.server.repository}", f"{self.server.repository}/resolve/"
+        api, resolved = f"api/models/{self.server.repository}", f"{self.server.repository}/resolve/"
         try:
             if path.startswith(f"{api}/discussions"):
                 self._json({"discussions": [self._request(n) for n in self.server.conversions], "count": 1, "start": 0})
             elif path.startswith(f"{api}/tree/"):
                 folder = self.server.folder(path.removeprefix(f"{api}/tree/"))
-                self._json([self._entry(file) for file in sorted(folder.iterdir())])
+                self._json([self._entry(file, folder) for file in sorted(folder.rglob("*")) if file.is_file()])
             elif path == api or path.startswith(f"{api}/revision/"):
                 revision = path.removeprefix(api).removeprefix("/revision/") or "main"
-                names = [{"rfilename": file.name} for file in self.server.folder(revision).iterdir()]
+                folder = self.server.folder(revision)
+                files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+                names = [{"rfilename": file.as_posix()} for file in files]
                 sha = self.server.commit(revision)
                 self._json({"id": self.server.repository, "sha": sha, "siblings": names, "tags": [], "private": False})
-            elif path.startswith(files):
-                revision, _, name = path.removeprefix(files).rpartition("/")
+            elif path.startswith(resolved):
+                rest = path.removeprefix(resolved)
+                commits = {self.server.commit(name): name for name in self.server.revisions}
+                revision = next(name for name in [*commits, *self.server.revisions] if rest.startswith(f"{name}/"))
+                name = rest.removeprefix(f"{revision}/")
                 self._file(self.server.folder(revision) / name, self.server.commit(revision))
             else:
                 self.send_error(404)
@@ -97,9 +102,10 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
     @staticmethod
-    def _entry(file: Path) -> dict[str, object]:
+    def _entry(file: Path, folder: Path) -> dict[str, object]:
         digest = hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest()
-        return {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": digest}
+        path = file.relative_to(folder).as_posix()
+        return {"type": "file", "path": path, "size": file.stat().st_size, "oid": digest}
 
     def _json(self, content: object) -> None:
         self._send(json.dumps(content).encode(), {"Content-Type": "application/json"})
@@ -109,7 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
             if self.server.refuse_after is not None and len(self.server.sent) >= self.server.refuse_after:
                 self.send_error(503)
                 return
-            self.server.sent.append(file.name)
+            self.server.sent.append(
+                f"{file.parent.name}/{file.name}" if file.parent not in self.server.revisions.values() else file.name
+            )
         content = file.read_bytes()
         etag = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         self._send(content, {"ETag": f'"{etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"})

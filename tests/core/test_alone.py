@@ -1,4 +1,4 @@
-"""Each encoder's distribution comes and goes by itself."""
+"""Each distribution with a model comes and goes by itself."""
 
 from __future__ import annotations
 
@@ -15,18 +15,29 @@ _BUILD = "import os, sys, hatchling.build; os.chdir(sys.argv[1]); hatchling.buil
 _LIST = """
 import sys
 from versasound_core import registry
-found = {b.name: b for b in registry.backends("encoder") if b.distribution == sys.argv[1]}
+found = {b.name: b for b in registry.backends() if b.distribution == sys.argv[1]}
 answer = {name: [b.state.value, b.version, len(b.card.variants), b.card.weights_licence] for name, b in found.items()}
 import importlib.util
 spec = importlib.util.find_spec("versasound_plugin_NAME")
 answer["where"] = spec.origin if spec else ""
-answer["loaded"] = [name for name in ("torch", "transformers", "versasound_plugin_NAME") if name in sys.modules]
+heavy = ("torch", "transformers", "diffusers", "versasound_plugin_NAME")
+answer["loaded"] = [name for name in heavy if name in sys.modules]
 """
 
 
-@pytest.mark.parametrize(("name", "variants"), [("clip", 4), ("dinov2", 9), ("videomae", 4)])
+@pytest.mark.parametrize(
+    ("plugin", "role", "variants"),
+    [
+        ("clip", "encoder", 4),
+        ("dinov2", "encoder", 9),
+        ("videomae", "encoder", 4),
+        ("audioldm2", "generator", 3),
+        ("stable-audio", "generator", 1),
+    ],
+)
 def test_it_installs_and_uninstalls_alone(
-    name: str,
+    plugin: str,
+    role: str,
     variants: int,
     run: Callable[..., str],
     ask: Callable[..., Any],
@@ -34,12 +45,13 @@ def test_it_installs_and_uninstalls_alone(
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("hatchling", reason="hatchling, which builds the plugin, is not installed")
-    run(sys.executable, "-c", _BUILD, PLUGINS / f"versasound-plugin-{name}", tmp_path)
+    name = plugin.replace("-", "_")
+    run(sys.executable, "-c", _BUILD, PLUGINS / f"versasound-plugin-{plugin}", tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     site = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, wheel)
-    code = "import sys; sys.argv = ['', 'versasound-plugin-NAME']\n" + _LIST
-    found = ask(code.replace("NAME", name), site, python)
+    code = f"import sys; sys.argv = ['', 'versasound-plugin-{plugin}']\n" + _LIST.replace("NAME", name)
+    found = ask(code, site, python)
     assert found.pop("loaded") == []
     assert Path(found.pop("where")).is_relative_to(site)
     assert list(found) == [name]
@@ -48,8 +60,8 @@ def test_it_installs_and_uninstalls_alone(
     assert version
     assert licence
     inside = {path.name for path in (site / f"versasound_plugin_{name}").iterdir()}
-    assert {"versasound.yaml", "py.typed", "encoder.py"} <= inside
+    assert {"versasound.yaml", "py.typed", f"{role}.py"} <= inside
     shutil.rmtree(site)
-    left = ask(code.replace("NAME", name), None, python)
+    left = ask(code, None, python)
     assert not Path(left["where"]).is_relative_to(site)  # a development install may still be there
     assert bool(left["where"]) == (name in left)

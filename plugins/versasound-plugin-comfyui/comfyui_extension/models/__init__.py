@@ -1,0 +1,1 @@
+"""The models of the published API: each a `torch.nn.Module` over whatever backend is named."""

@@ -1,0 +1,1 @@
+"""Processors, configuration, devices, errors and logging of the published API."""

@@ -1,0 +1,247 @@
+"""Runs that are whole, killed, cancelled, split over processes, or refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from versasound_plugin_training import VersaSoundTrainer, VideoAudioDataset
+
+from versasound_core.context import CancelToken
+from versasound_core.errors import Cancelled, InvalidInputError, MediaError
+
+pytest.importorskip("diffusers", reason="diffusers, with which the generators come, is not installed")
+pytest.importorskip("accelerate", reason="accelerate is not installed")
+
+SMALL = {
+    "width": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "num_tokens": 4,
+    "warmup_steps": 2,
+    "sample_every_steps": 0,
+    "log_every_steps": 1,
+}
+MOTION, AUDIOLDM2 = {"backbone": "motion"}, {"default_model": "audioldm2"}
+
+
+def trainer(**training):
+    return VersaSoundTrainer(MOTION, AUDIOLDM2, "cpu", training={**SMALL, **training})
+
+
+def losses(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [(int(row["step"]), row["loss"], row["learning_rate"], row["grad_norm"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def dataset(folder, tiny_hub):
+    tiny_hub.add("cvssp/audioldm2")
+    return VideoAudioDataset("videos", "audio", duration_s=0.5, prompts="labels.csv")
+
+
+@pytest.fixture
+def config(folder, tiny_hub):
+    tiny_hub.add("cvssp/audioldm2")
+    told = {
+        "dataset": {"video_dir": "videos", "audio_dir": "audio", "duration_s": 0.5},
+        "visual_encoder": MOTION,
+        "audio_generator": AUDIOLDM2,
+        "device": {"device_type": "cpu"},
+        "training": {**SMALL, "num_epochs": 8, "batch_size": 2, "save_every_steps": 4, "output_dir": "whole"},
+    }
+    (folder / "train.yaml").write_text(yaml.safe_dump(told))
+    return folder / "train.yaml"
+
+
+def command(*words):
+    return [sys.executable, "-m", "versasound_core", "train", *map(str, words), "--quiet"]
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder, config, env):
+    subprocess.run(command(config), env=env, check=True)
+    killed = subprocess.Popen(command(config, "-o", "killed"), env=env)
+    rows = folder / "killed" / "metrics.csv"
+    while killed.poll() is None and (not rows.exists() or rows.read_text().count("\n") < 8):
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (folder / "killed" / "adapter").exists()
+    done = subprocess.run(command(config, "-o", "killed"), env=env, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "killed/adapter"
+    assert losses(folder / "killed") == losses(folder / "whole")
+    assert len(losses(folder / "whole")) == 16
+    whole, again = (load_file(folder / name / "adapter" / "adapter.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_cancelled_run_goes_on_and_keeps_so_many_checkpoints(folder, dataset):
+    options = {"save_every_steps": 1, "keep_checkpoints": 2, "gradient_accumulation_steps": 2, "workers": 0}
+    trainer(**options).train(dataset, 3, 1, 1e-3, output_dir="whole")
+    token = CancelToken()
+
+    def progress(fraction, message):
+        if message.startswith("step 2 of"):
+            token.cancel()
+
+    stopped = VersaSoundTrainer(
+        MOTION, AUDIOLDM2, "cpu", training={**SMALL, **options}, progress=progress, cancel=token
+    )
+    with pytest.raises(Cancelled, match="goes on from there"):
+        stopped.train(dataset, 3, 1, 1e-3, output_dir="stopped")
+    assert len(losses(folder / "stopped")) in {2, 3}
+    trainer(**options).train(dataset, 3, 1, 1e-3, output_dir="stopped")
+    assert losses(folder / "stopped") == losses(folder / "whole")
+    kept = sorted(path.name for path in (folder / "stopped" / "checkpoints").iterdir())
+    assert kept == ["step_00000005", "step_00000006"]
+
+
+def test_checkpointing_gradients_changes_none(dataset):
+    plain, spared = (
+        trainer(gradient_checkpointing=on).train(dataset, 1, 3, 1e-3, output_dir=f"spared_{on}") for on in (False, True)
+    )
+    one, other = (load_file(path / "adapter.safetensors") for path in (plain, spared))
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], atol=1e-6, rtol=1e-4)
+
+
+_SPLIT = """
+import sys, json
+from versasound_plugin_training import VersaSoundTrainer, VideoAudioDataset
+dataset = VideoAudioDataset("videos", "audio", duration_s=0.5)
+training = json.loads(sys.argv[2])
+trainer = VersaSoundTrainer({"backbone": "motion"}, {"default_model": "audioldm2"}, "cpu", training=training)
+trainer.train(dataset, 2, int(sys.argv[3]), 1e-3, output_dir=sys.argv[1])
+"""
+
+
+def test_two_processes_learn_what_one_learns_with_twice_the_batch(folder, dataset, env):
+    (folder / "split.py").write_text(_SPLIT)
+    options = json.dumps({**SMALL, "precision": "fp32"})
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    subprocess.run([sys.executable, "split.py", "one", options, "2"], env=env, check=True)
+    subprocess.run([sys.executable, *launch, "split.py", "two", options, "1"], env=env, check=True)
+    for one, two in zip(losses(folder / "one"), losses(folder / "two"), strict=True):
+        assert one[0] == two[0]
+        assert [float(value) for value in one[1:]] == pytest.approx([float(value) for value in two[1:]], rel=1e-4)
+    weights = [load_file(folder / name / "adapter" / "adapter.safetensors") for name in ("one", "two")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], atol=2e-5, rtol=1e-3)
+
+
+def test_an_adapter_steers_its_generator_and_samples_are_written(folder, dataset):
+    from versasound_core import registry
+    from versasound_core.containers import GenerationRequest, VideoClip
+    from versasound_core.context import RunContext
+
+    path = trainer(sample_every_steps=1).train(dataset, 1, 3, 1e-3)
+    assert path == Path("versasound_training/adapter")
+    assert len(list((folder / "versasound_training" / "samples").glob("step_00000001_scene_*.wav"))) == 2
+    features = registry.create("encoder", "motion").encode(VideoClip.open("videos/scene_000000.mp4"), RunContext())
+    request = GenerationRequest(duration_s=0.5, sample_rate=16000, num_inference_steps=2)
+    sounds = [
+        registry.create("generator", "audioldm2", adapter=adapter, timing="none").generate(
+            features, request, RunContext()
+        )
+        for adapter in (None, str(path))
+    ]
+    assert not torch.equal(sounds[0].waveform, sounds[1].waveform)
+    large = registry.create("generator", "audioldm2", variant="music", adapter=str(path), timing="none")
+    with pytest.raises(
+        InvalidInputError, match=r"trained for the generator audioldm2 \(base\), not for audioldm2 \(music\)"
+    ):
+        large.generate(features, request, RunContext())
+
+
+def test_a_file_that_vanishes_while_training_stops_nothing(folder, dataset, caplog):
+    (folder / "audio" / "scene_000001.wav").unlink()
+    trainer(workers=0).train(dataset, 2, 3, 1e-3)
+    assert len(losses(folder / "versasound_training")) == 2
+    assert "a crop is left out" in caplog.text
+
+
+def test_a_checkpoint_of_another_run_is_refused(dataset):
+    trainer().train(dataset, 1, 3, 1e-3)
+    with pytest.raises(InvalidInputError, match=r"is of another run: num_tokens was 4 and is 8.*another output_dir"):
+        trainer(num_tokens=8).train(dataset, 1, 3, 1e-3)
+    with pytest.raises(InvalidInputError, match=r"learning_rate was 0\.001 and is 0\.01"):
+        trainer().train(dataset, 1, 3, 1e-2)
+
+
+def test_each_thing_that_cannot_be_trained_has_its_sentence(folder, dataset):
+    with pytest.raises(MediaError, match=r"output_dir labels\.csv/out cannot be written"):
+        trainer().train(dataset, output_dir="labels.csv/out")
+    with pytest.raises(InvalidInputError, match="must be a VideoAudioDataset, not list"):
+        trainer().train([1, 2])
+    with pytest.raises(InvalidInputError, match="cannot be taught"):
+        VersaSoundTrainer(MOTION, {"default_model": "foley"}, "cpu")
+    with pytest.raises(InvalidInputError, match=r"training\.width=18 must be a multiple"):
+        trainer(width=18, num_heads=4)
+    with pytest.raises(InvalidInputError, match=r"Did you mean training\.batch_size"):
+        trainer(batchsize=4)
+    long = VideoAudioDataset("videos", "audio", duration_s=20.0)
+    with pytest.raises(InvalidInputError, match=r"crops of 20 s are longer than the 10\.24 s"):
+        trainer().train(long)
+
+
+def test_a_configuration_that_cannot_be_used_is_refused_by_name(folder):
+    from versasound_plugin_training import load_run
+
+    for text, words in (
+        ("training: {colour: red}", r"t\.yaml: there is no key training\.colour"),
+        ("training: {num_epochs: 3}", r"dataset\.video_dir is missing"),
+        ("dataset: [", r"t\.yaml: cannot be read"),
+        ("- a", "wanted `section"),
+    ):
+        (folder / "t.yaml").write_text(text)
+        with pytest.raises(InvalidInputError, match=words):
+            load_run("t.yaml")
+
+
+def test_the_published_example_runs(folder, tiny_hub, monkeypatch):
+    """The published text, but for where it is imported from, the device and the number of epochs."""
+    pytest.importorskip("versasound_plugin_videomae", reason="videomae, the published default, is not installed")
+    for repository in ("cvssp/audioldm2", "MCG-NJU/videomae-base-finetuned-kinetics"):
+        tiny_hub.add(repository)
+    (folder / "data").mkdir()
+    for name in ("videos", "audio"):
+        (folder / name).rename(folder / "data" / name)
+    text = """
+from versasound_plugin_training import VersaSoundTrainer
+from versasound_plugin_training import VideoAudioDataset
+
+# Create dataset
+dataset = VideoAudioDataset(
+    video_dir="data/videos",
+    audio_dir="data/audio",
+    transform=None
+)
+
+# Create trainer
+trainer = VersaSoundTrainer(
+    visual_encoder_config=...,
+    audio_generator_config=...,
+    device="cpu"
+)
+
+# Train
+trainer.train(
+    dataset=dataset,
+    num_epochs=2,
+    batch_size=4,
+    learning_rate=1e-4
+)
+"""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    exec(text, {})
+    told = json.loads((folder / "versasound_training" / "adapter" / "adapter.json").read_text())
+    assert (told["encoder"], told["generator"], told["training"]["steps"]) == ("videomae", "audioldm2", 2)
