@@ -1,22 +1,27 @@
 """The reference pages that are made from the code, so that nothing is written twice.
 
-Backends from their cards, settings from the classes of the configuration, commands from the argument parser.
+Backends and licences from the cards, settings from the classes of the configuration, commands from the argument parser,
+contracts from the roles and the conformance kit, hooks from their specifications.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import inspect
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from sphinx.util import logging
 
-from versasound_core import registry
+from versasound_core import contracts, registry
+from versasound_core import testing as kit
+from versasound_core.cards import ROLES
 from versasound_core.cli import build_parser
 from versasound_core.config import Config
+from versasound_core.hooks import HookSpecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
 
     from versasound_core.cards import BackendCard, OptionSpec
 
-logger = logging.getLogger(__name__)
 FOLDER = "reference/generated"
 
 
@@ -56,8 +60,14 @@ def read_backticks(app: Sphinx, what: str, name: str, obj: object, options: obje
 
 
 def _pages() -> Iterator[tuple[str, str]]:
+    from sphinx.util import logging
+
+    logger = logging.getLogger(__name__)
     yield "configuration", configuration_page()
     yield "commands", commands_page()
+    yield "contracts", contracts_page()
+    yield "hooks", hooks_page()
+    yield "licences", licences_page()
     names = []
     for backend in registry.backends():
         if backend.card is None:
@@ -86,6 +96,73 @@ def backend_page(backend: registry.Backend, card: BackendCard) -> str:
     lines += [f"- {fact}: {value}" for fact, value in facts.items() if value]
     lines += ["", "## Options", "", *_table(list(card.options.values()))]
     return "\n".join([*lines, ""])
+
+
+def licences_page() -> str:
+    """Return the table of all licences, from the cards and their variants."""
+    rows = [("backend", "variant", "licence of the code", "weights", "licence of the weights"), ("---",) * 5]
+    for backend in registry.backends():
+        card = backend.card
+        if card is None:
+            continue
+        name = f"{backend.role} `{backend.name}`"
+        rows.append((name, "", card.code_licence, card.weights or "none", card.weights_licence))
+        for variant, fields in card.variants.items():
+            size = f"{fields['repository']} ({fields['size_gb']:g} GB)"
+            rows.append((name, f"`{variant}`", card.code_licence, size, str(fields["licence"])))
+    return "\n".join(["# Licences", "", *_rows(rows), ""])
+
+
+def contracts_page() -> str:
+    """Return the page of the roles: their methods, and what the conformance kit asks, from its tests."""
+    asked = {name: _asked(name) for name in ("contract", *ROLES)}
+    lines = [
+        "# Contracts",
+        "",
+        "A class with the right method has the role. What `versasound check` asks of every role:",
+        "",
+    ]
+    lines += asked["contract"]
+    for role in ROLES:
+        protocol = getattr(contracts, role.capitalize())
+        for name, method in inspect.getmembers(protocol, inspect.isfunction):
+            if not name.startswith("_"):
+                lines += ["", f"## {role.capitalize()}", "", "```python", f"def {name}{_signature(method)}", "```", ""]
+                lines += [inspect.getdoc(method) or "", "", f"`{kit.CONTRACTS[role]}` asks besides:", "", *asked[role]]
+    return "\n".join([*lines, ""])
+
+
+def _asked(module: str) -> list[str]:
+    """The tests of a module of the kit, as a list; read and not imported, for that needs pytest."""
+    tree = ast.parse(Path(kit.__file__).with_name(f"{module}.py").read_bytes())
+    tests = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")]
+    return [
+        f"- {n.name.removeprefix('test_').replace('_', ' ')}: {' '.join((ast.get_docstring(n) or '').split())}"
+        for n in tests
+    ]
+
+
+def hooks_page() -> str:
+    """Return the page of all hooks, with their exact signatures."""
+    lines = ["# Hooks", "", "How to use them: [Listen to the life cycle](../../how-to/hooks.md).", ""]
+    for name, hook in inspect.getmembers(HookSpecs, inspect.isfunction):
+        if name.startswith("versasound_"):
+            lines += [
+                f"## {name}",
+                "",
+                "```python",
+                f"def {name}{_signature(hook)}",
+                "```",
+                "",
+                inspect.getdoc(hook) or "",
+                "",
+            ]
+    return "\n".join(lines)
+
+
+def _signature(function: Any) -> str:  # noqa: ANN401
+    signature = inspect.signature(function)
+    return str(signature.replace(parameters=list(signature.parameters.values())[1:])).replace("'", "")
 
 
 def configuration_page() -> str:
@@ -121,6 +198,10 @@ def _table(specs: list[OptionSpec]) -> list[str]:
         return ["None."]
     rows = [("name", "default", "takes", "what it does"), ("---",) * 4]
     rows += [(f"`{spec.name}`", _default(spec.default), spec.wanted, spec.help) for spec in specs]
+    return _rows(rows)
+
+
+def _rows(rows: list[tuple[str, ...]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 

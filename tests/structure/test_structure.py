@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from versasound_core.cards import ROLES
+from versasound_core.testing import CONTRACTS
 from versasound_core.testing.outside import SLOW
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "versasound_core"
 DRAWING = ROOT / "docs" / "explanation" / "architecture.md"
 PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/versasound_plugin_*/__init__.py"))
+# Their libraries live in environments of their own, which the tests of their plugins build where they may.
+ISOLATED = {"audiocraft_original", "stable_audio_tools"}
 PROJECTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
 
 
@@ -120,3 +124,16 @@ def test_a_plugin_pins_nothing_and_has_what_its_siblings_have(project):
     assert re.search(rf"plugin-\{{[^}}]*\b{folder.name.removeprefix('versasound-plugin-')}\b", tox), (
         f"tox.ini lacks {folder.name}"
     )
+
+
+@pytest.mark.parametrize("project", PROJECTS[1:], ids=lambda path: path.parent.name)
+def test_every_backend_passes_the_kit(project):
+    own = tomllib.loads(project.read_text(encoding="utf-8"))["project"].get("entry-points", {})
+    texts = [path.read_text(encoding="utf-8") for path in project.parent.glob("tests/test_*.py")]
+    for group, backends in own.items():
+        role = group.removeprefix("versasound.").removesuffix("s")
+        for name in set(backends) - ISOLATED if role in ROLES else ():
+            kit = rf"\((?:{CONTRACTS[role]}|EncoderChecks)\):\n(?:.*\n)*?    name = \"{name}\""
+            assert any(re.search(kit, text) for text in texts), (
+                f"no test of {project.parent.name} holds {name} to the kit: class Test...({CONTRACTS[role]}): name = {name!r}"
+            )
