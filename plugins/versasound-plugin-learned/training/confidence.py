@@ -1,30 +1,69 @@
-"""How well the confidence tells a sound from another clip's: `python training/confidence.py` prints the AUC.
+"""Fit the confidence, and see how well it tells a sound from another clip's: `python training/confidence.py`.
 
-Pairs are those of the sync benchmark's rendered columns, and each picture with the sound seven cases on.
+It is fitted on scenes made as those that the network was trained on, from seeds that it was not: each picture with its
+own sound, and with the sound seven pairs on. The AUC is also that of the sync benchmark's rendered columns.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import argparse
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from pairs import made, rendered
+from versasound_plugin_learned.confidence import features, probability
+from versasound_plugin_learned.path import search
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "tests" / "benchmarks" / "sync"))
-from cases import FAULTS, rendered
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-from versasound_core import registry
-from versasound_core.context import RunContext
+    from versasound_plugin_learned.evidence import Pair
 
 _OTHER = 7
+_REACH_S = 1.0
+_RIDGE = 0.01
+
+
+def told(pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features `[K, 3]` of pairs that belong together, and of the same pictures with other sounds."""
+    usable = [pair for pair in pairs if len(pair.heard.times_s) and len(pair.struck.times_s)]
+    others = usable[_OTHER:] + usable[:_OTHER]
+    swapped = [a._replace(heard=b.heard, sound_s=b.sound_s) for a, b in zip(usable, others, strict=True)]
+    rows = [
+        [features(pair, search(pair, _REACH_S, adaptive=True), _REACH_S, adaptive=True) for pair in some]
+        for some in (usable, swapped)
+    ]
+    return np.array(rows[0]), np.array(rows[1])
+
+
+def fitted(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the weights of a logistic regression, by Newton's method; first the constant."""
+    x = np.concatenate([own, other])
+    x = np.concatenate([np.ones((len(x), 1)), x], 1)
+    y = np.arange(len(x)) < len(own)
+    weights = np.zeros(x.shape[1])
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-x @ weights))
+        bend = (x * (chance * (1 - chance))[:, None]).T @ x + _RIDGE * np.eye(len(weights))
+        weights += np.linalg.solve(bend, x.T @ (y - chance) - _RIDGE * weights)
+    return weights
+
+
+def area(own: np.ndarray, other: np.ndarray) -> str:
+    """How often a pair that belongs together is the more confident one."""
+    own, other = (np.array([probability(row) for row in rows]) for rows in (own, other))
+    auc = np.mean(own[:, None] > other) + 0.5 * np.mean(own[:, None] == other)
+    return f"AUC {auc:.4f}; median of own pairs {np.median(own):.2f}, of others {np.median(other):.2f}"
+
 
 if __name__ == "__main__":
-    aligner, ctx = registry.create("aligner", "learned"), RunContext()
-    cases = [case for fault in FAULTS for case in rendered(fault, 40)]
-    own = np.array([aligner.estimate(case.audio, case.features, ctx).confidence[0] for case in cases])
-    others = cases[_OTHER:] + cases[:_OTHER]
-    other = np.array(
-        [aligner.estimate(b.audio, a.features, ctx).confidence[0] for a, b in zip(cases, others, strict=True)]
-    )
-    area = np.mean(own[:, None] > other) + 0.5 * np.mean(own[:, None] == other)
-    print(f"AUC {area:.4f}; median of own pairs {np.median(own):.2f}, of others {np.median(other):.2f}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=20, help="of scenes, sixteen each")
+    count = parser.parse_args().batches
+    torch.set_num_threads(1)
+    own, other = told([one.pair for one in made(count)])
+    print("weights of constant, share, lift and odds:", fitted(own, other).round(2).tolist())
+    print("fitted on:", area(own, other))
+    print("held out:", area(*told([one.pair for one in made(count // 2, first=1000)])))
+    print("the benchmark's rendered pairs:", area(*told(list(rendered(40)))))

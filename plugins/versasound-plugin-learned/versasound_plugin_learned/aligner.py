@@ -8,7 +8,9 @@ from versasound_core.containers import Alignment
 from versasound_core.device import one_thread
 from versasound_core.errors import InvalidInputError
 
-from . import path, strikes
+from . import confidence, path, strikes
+from .evidence import Pair
+from .smooth import offsets
 
 if TYPE_CHECKING:
     from versasound_core.containers import AudioData, EventView, VisualFeatures
@@ -32,8 +34,8 @@ class LearnedAligner:
     def estimate(self, audio: AudioData, features: VisualFeatures, ctx: RunContext) -> Alignment:
         """Measure how far the sound is off: one knot for each onset of the sound says where it belongs.
 
-        The confidence is the share of the evidence, strikes and onsets, that finds its partner; below `min_confidence`
-        there is no knot.
+        The confidence is the probability that sound and picture belong together; below `min_confidence` there is no
+        knot.
 
         Raises:
             InvalidInputError: If the features have no view of the clip's changes or are another batch than the sound.
@@ -50,30 +52,27 @@ class LearnedAligner:
         with one_thread():
             for item, (view, heard) in enumerate(zip(views, strikes.onsets(audio), strict=True)):
                 ctx.report(item / len(views), "measuring the offset")
-                found, confidence = self._item(view, heard, max(1, round(audio.duration * strikes.RATE_HZ)))
+                found, sure = self._item(view, heard, audio.duration)
                 knots.append(found)
-                confidences.append(confidence)
+                confidences.append(sure)
         return Alignment(knots, confidences)
 
-    def _item(self, view: EventView, heard: strikes.Moments, count: int) -> tuple[list[tuple[float, float]], float]:
-        density = strikes.seen(view, count)
+    def _item(self, view: EventView, heard: strikes.Moments, sound_s: float) -> tuple[list[tuple[float, float]], float]:
+        density = strikes.seen(view)
         struck = strikes.strikes(density)
         if len(heard.times_s) == 0 or len(struck.times_s) == 0:
             return [], 0.0
-        reach_s = min(self.max_offset_s, count / strikes.RATE_HZ)
-        way = path.search(density, struck, heard, reach_s, adaptive=self.adaptive)
-        confidence = _confidence(way)
-        if confidence < self.min_confidence:
-            return [], confidence
-        moves = path.offsets(way, struck, heard, adaptive=self.adaptive)
+        reach_s = min(self.max_offset_s, max(sound_s, len(density) / strikes.RATE_HZ))
+        pair = Pair(density, struck, heard, sound_s)
+        way = path.search(pair, reach_s, adaptive=self.adaptive)
+        sure = confidence.probability(confidence.features(pair, way, reach_s, adaptive=self.adaptive))
+        if sure < self.min_confidence:
+            return [], sure
+        moves = offsets(way, struck, heard, adaptive=self.adaptive)
         if abs(moves).max() < _SAME_S:
-            return [], confidence
+            return [], sure
         knots: list[tuple[float, float]] = []
         for time_s, move_s in zip(heard.times_s.tolist(), moves.tolist(), strict=True):
             if not knots or time_s + move_s > knots[-1][1]:
                 knots.append((time_s, time_s + move_s))
-        return knots, confidence
-
-
-def _confidence(way: path.Path) -> float:
-    return min(max(way.gain / max(way.possible, 1e-9), 0.0), 1.0)
+        return knots, sure

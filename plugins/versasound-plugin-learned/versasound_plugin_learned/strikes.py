@@ -66,9 +66,10 @@ def load_network() -> StrikeNet:
 
 
 @torch.inference_mode()
-def seen(view: EventView, count: int) -> Floats:
-    """Return how many strikes are to be expected in each of `count` steps of the grid."""
+def seen(view: EventView) -> Floats:
+    """Return how many strikes are to be expected in each step of the grid, `[N]`, to the last picture of the view."""
     network, total = load_network(), len(view.cells)
+    count = max(1, round(float(view.times_s[-1]) * RATE_HZ)) if len(view.times_s) else 1
     if total == 0:
         return np.zeros(count)
     steps_s = view.times_s.diff().float()
