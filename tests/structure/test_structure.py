@@ -135,5 +135,6 @@ def test_every_backend_passes_the_kit(project):
         for name in set(backends) - ISOLATED if role in ROLES else ():
             kit = rf"\((?:{CONTRACTS[role]}|EncoderChecks)\):\n(?:.*\n)*?    name = \"{name}\""
             assert any(re.search(kit, text) for text in texts), (
-                f"no test of {project.parent.name} holds {name} to the kit: class Test...({CONTRACTS[role]}): name = {name!r}"
+                f"no test of {project.parent.name} holds {name} to the kit: "
+                f"class Test...({CONTRACTS[role]}): name = {name!r}"
             )
