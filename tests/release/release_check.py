@@ -140,18 +140,24 @@ def installed_for_real(names: list[str], folders: dict[str, Path], wheels: Path)
 
 
 def in_pairs(names: list[str], folders: dict[str, Path], wheels: Path) -> int:
-    """Each alone and every pair, in and out of one environment: the registry holds these and nothing is left behind."""
+    """Each alone and every pair, in and out of one environment: the registry holds these and nothing is left behind.
+
+    What they need is there from the first, or a hundred environments would be built; `installed_for_real` builds some.
+    """
     files = {name: next(wheels.glob(f"{name.replace('-', '_')}-*.whl")) for name in folders}
     with tempfile.TemporaryDirectory(prefix="versasound_pairs_") as home:
         python = fresh(Path(home, "venv"))
         pip = (python, "-m", "pip", "--disable-pip-version-check")
-        run(*pip, "install", "-q", "-c", ROOT / "constraints-dev.txt", "attrs", "pluggy", "PyYAML")
-        run(*pip, "install", "-q", "--no-deps", "--no-index", files["versasound-core"])
+        install = (*pip, "install", "-q", "-c", ROOT / "constraints-dev.txt")
+        run(*install, "torch")
+        run(*install, "--find-links", wheels, "versasound-core", *names)
+        run(*pip, "uninstall", "-q", "-y", *names)
         site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
         before = sorted(site.iterdir())
         groups = [*((name,) for name in names), *itertools.combinations(names, 2)]
         for group in groups:
             run(*pip, "install", "-q", "--no-deps", "--no-index", *(files[name] for name in group))
+            run(*pip, "check")
             wanted = set().union(*(offered(folders[name]) for name in group))
             if listed(python) != wanted:
                 raise SystemExit(f"{group}: {listed(python)} is listed, not {wanted}")
@@ -178,9 +184,8 @@ def main(words: list[str]) -> None:
             if faults := faults_of(wheel):
                 raise SystemExit(f"{wheel.name}: {'; '.join(faults)}")
         print(f"{len(folders)} wheels: metadata, licence and contents are right", flush=True)
-        print(
-            f"{in_pairs(chosen, folders, wheels)} groups of one and two: listed, and gone without a trace", flush=True
-        )
+        groups = in_pairs(chosen, folders, wheels)
+        print(f"{groups} groups of one and two: pip agrees, listed, and gone without a trace", flush=True)
         for group in [*([name] for name in chosen), *([chosen] if len(chosen) > 1 else [])]:
             installed_for_real(group, folders, wheels)
             print(f"pip check, fresh environment: {', '.join(group)}", flush=True)
