@@ -228,7 +228,7 @@ def test_shrinking_averages(make_clip):
 def test_every_column_is_written(pix_fmt, width):
     stored = np.random.default_rng(width).integers(16, 236, (48, width), dtype=np.uint8)
     frame = av.VideoFrame(width, 48, pix_fmt)
-    for plane, values in zip(frame.planes, (stored, np.full((1, 1), 128, np.uint8), np.full((1, 1), 128, np.uint8))):
+    for plane, values in zip(frame.planes, (stored, 128, 128), strict=True):
         padded = np.zeros((plane.height, plane.line_size), np.uint8)
         padded[:, : plane.width] = values
         plane.update(padded)
