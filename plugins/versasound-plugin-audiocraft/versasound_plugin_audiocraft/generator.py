@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from versasound_core.steering import Settings, TextToSound
-from versasound_core.weights import checkpoint, own_card
+from versasound_core.weights import checkpoint, find, own_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,7 @@ class AudiocraftGenerator:
         card = own_card(__file__, "generator", "audiocraft")
         wanted = checkpoint(card, "generator", "audiocraft", variant)
         how = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
+        self._wanted, self._weights = wanted, weights
         self._sound = TextToSound(wanted, weights, settings, partial(build, wanted=wanted, sampling=how))
 
     def generate(self, features: VisualFeatures | None, request: GenerationRequest, ctx: RunContext) -> AudioData:
@@ -66,3 +67,13 @@ class AudiocraftGenerator:
     ) -> list[AudioData]:
         """Make several requests together; see `versasound_core.steering.TextToSound.generate_all`."""
         return self._sound.generate_all(asked, ctx)
+
+    def library_folder(self) -> Path:
+        """Return the checkpoint's folder in transformers' format, for who trains on it; AudioGen's is converted first.
+
+        Raises:
+            ModelLoadError: The weights are missing or unusable.
+        """
+        from .convert import converted
+
+        return converted(self._wanted, find(self._wanted, self._weights))

@@ -165,6 +165,53 @@ def test_an_adapter_steers_its_generator_and_samples_are_written(folder, dataset
         other.generate(features, request, RunContext())
 
 
+@pytest.mark.parametrize(
+    ("options", "repositories"),
+    [
+        ({"variant": "musicgen-small"}, ["facebook/musicgen-small"]),
+        ({}, ["facebook/audiogen-medium", "google-t5/t5-large"]),  # its files are converted first
+    ],
+)
+def test_an_adapter_of_audiocraft_steers_the_pipeline(folder, tiny_hub, options, repositories):
+    from versasound_core.containers import VideoClip
+    from versasound_core.pipeline import Pipeline
+    from versasound_core.recipe import Recipe
+
+    pytest.importorskip("versasound_plugin_audiocraft", reason="the generator that is taught is not installed")
+    for repository in repositories:
+        tiny_hub.add(repository)
+    dataset = VideoAudioDataset("videos", "audio", duration_s=0.5, prompts="labels.csv")
+    generator = {"default_model": "audiocraft", "options": options}
+    training = {**SMALL, "sample_every_steps": 1}
+    path = VersaSoundTrainer(MOTION, generator, "cpu", training=training).train(dataset, 1, 3, 1e-3)
+    assert len(list((folder / "versasound_training" / "samples").glob("*.wav"))) == 2
+
+    def sound(adapter, **more):
+        chosen = {**options, "timing": "none", "adapter": adapter, **more}
+        recipe = Recipe(
+            encoder="motion",
+            generator="audiocraft",
+            generator_options=chosen,
+            aligner=None,
+            refiner=None,
+            prompt="rain",
+        )
+        pipeline, clip = Pipeline(recipe), VideoClip.open("videos/scene_000000.mp4")
+        made = pipeline.sound(clip, pipeline.encode(clip))
+        return made.waveform, made.metadata["adapter"]
+
+    without, named = sound(None)
+    assert named is None
+    steered, named = sound(str(path))
+    assert named == str(path)
+    assert not torch.equal(without, steered)
+    tiny_hub.add("facebook/musicgen-stereo-small")
+    with pytest.raises(
+        InvalidInputError, match=r"trained for the generator audiocraft .* not for audiocraft \(musicgen"
+    ):
+        sound(str(path), variant="musicgen-stereo-small")
+
+
 def test_a_file_that_vanishes_while_training_stops_nothing(folder, dataset, caplog):
     (folder / "audio" / "scene_000001.wav").unlink()
     trainer(workers=0).train(dataset, 2, 3, 1e-3)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .objective import Objective
 
-TAUGHT = ("audioldm2", "stable_audio")
+TAUGHT = ("audiocraft", "audioldm2", "stable_audio")
 
 
 def variant_of(name: str, options: dict[str, Any]) -> str:
@@ -44,6 +44,8 @@ def load_objective(name: str, options: dict[str, Any]) -> Objective:
     wanted = checkpoint(default_registry.get("generator", name).card, "generator", name, variant)
     folder = find(wanted, options.get("weights"))
     try:
+        if name == "audiocraft":  # some of its checkpoints are converted first
+            folder = default_registry.create("generator", name, **options).library_folder()
         return _loading(name)(folder)
     except ImportError as error:
         raise ModelLoadError(
@@ -57,6 +59,10 @@ def load_objective(name: str, options: dict[str, Any]) -> Objective:
 
 
 def _loading(name: str) -> Callable[[Path], Objective]:
+    if name == "audiocraft":
+        from .audiocraft import MusicgenObjective
+
+        return MusicgenObjective.load
     if name == "audioldm2":
         from .audioldm2 import AudioLDM2Objective
 
