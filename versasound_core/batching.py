@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from versasound_core.device import DeviceManager
+from versasound_core.device import DeviceManager, is_out_of_memory
 from versasound_core.errors import DeviceError
 from versasound_core.log import get_logger
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _log = get_logger(__name__)
-_WORDS = ("out of memory", "not enough memory")  # CUDA and MPS; the CPU's allocator
 
 
 class Batches:
@@ -53,7 +52,7 @@ class Batches:
         try:
             return function(rows)
         except RuntimeError as error:  # the frames that the error holds on to are let go on leaving this function
-            if not any(words in str(error) for words in _WORDS) and not isinstance(error, torch.OutOfMemoryError):
+            if not is_out_of_memory(error):
                 raise
         return None
 

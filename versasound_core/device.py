@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 MIB = 2**20
+_OUT_OF_MEMORY = ("out of memory", "not enough memory")  # CUDA and MPS; the CPU's allocator
 
 
 class DeviceInfo(TypedDict):
@@ -63,6 +64,19 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
         }[kind]
         raise DeviceError(f"device {name} is not available: {why}.", "Set the device to auto or cpu.")
     return torch.device(kind, int(index)) if index else torch.device(kind)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or beside it, and this error or one that it came from says so."""
+    import torch
+
+    cause: BaseException | None = error
+    while cause is not None:
+        said = isinstance(cause, RuntimeError) and any(words in str(cause) for words in _OUT_OF_MEMORY)
+        if said or isinstance(cause, MemoryError | torch.OutOfMemoryError):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 class DeviceFallbackWarning(UserWarning):

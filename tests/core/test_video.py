@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from versasound_core.containers import VideoClip
 from versasound_core.errors import InvalidInputError, MediaError
-from versasound_core.media.video import on_ticks, within
+from versasound_core.media.video import Scaler, on_ticks, within
 
 NTSC = Fraction(30000, 1001)
 FFV1 = {"name": "clip.mkv", "codec": "ffv1"}
@@ -221,6 +221,20 @@ def test_shrinking_averages(make_clip):
 
 
 # Chunks
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p"])
+@pytest.mark.parametrize("width", [64, 66, 72, 99, 214])
+def test_every_column_is_written(pix_fmt, width):
+    stored = np.random.default_rng(width).integers(16, 236, (48, width), dtype=np.uint8)
+    frame = av.VideoFrame(width, 48, pix_fmt)
+    for plane, values in zip(frame.planes, (stored, 128, 128), strict=True):
+        padded = np.zeros((plane.height, plane.line_size), np.uint8)
+        padded[:, : plane.width] = values
+        plane.update(padded)
+    out = np.full((3, 48, width), 77, np.uint8)
+    Scaler((48, width), "rgb").write(frame, out)
+    assert np.abs(out - (stored - 16.0) * 255 / 219).max() <= 2  # BT.601 without colour
 
 
 def test_chunks_are_no_longer_than_asked_and_keep_the_batch_axis(make_clip):

@@ -72,7 +72,15 @@ def copied(home: Path) -> list[Path]:
     return [home / folder.relative_to(ROOT) for folder in distributions().values()]
 
 
-def faults_of(wheel: Path) -> list[str]:
+def packages(folder: Path) -> list[str]:
+    """The packages that a distribution says that it holds."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    target = project.get("tool", {}).get("hatch", {}).get("build", {}).get("targets", {}).get("wheel", {})
+    found: list[str] = target.get("packages", [project["project"]["name"].replace("-", "_")])
+    return found
+
+
+def faults_of(wheel: Path, packages: list[str]) -> list[str]:
     """What is wrong with a wheel's metadata and contents."""
     from packaging.metadata import Metadata
 
@@ -80,10 +88,12 @@ def faults_of(wheel: Path) -> list[str]:
         names = archive.namelist()
         info = next(name for name in names if name.endswith(".dist-info/METADATA"))
         read = Metadata.from_email(archive.read(info), validate=True)
-    package = read.name.replace("-", "_")
-    wanted = [f"{package}/py.typed", f"{package}/__init__.py", f"{info.removesuffix('METADATA')}licenses/LICENSE"]
+    about = info.removesuffix("METADATA")
+    wanted = [f"{about}licenses/LICENSE"]
+    wanted += [f"{package}/{file}" for package in packages for file in ("py.typed", "__init__.py")]
     faults = [f"it lacks {name}" for name in wanted if name not in names]
-    faults += [f"it holds {name}" for name in names if not name.startswith((package, info.removesuffix("METADATA")))]
+    expected = (about, *(f"{package}/" for package in packages))
+    faults += [f"it holds {name}" for name in names if not name.startswith(expected)]
     faults += [f"it holds {name}" for name in names if "/tests/" in name or "__pycache__" in name]
     if str(read.license_expression) != "MIT":
         faults.append(f"its licence is {read.license_expression}")
@@ -94,6 +104,12 @@ def faults_of(wheel: Path) -> list[str]:
     if any(need.url for need in read.requires_dist or []):
         faults.append("it needs something by URL")
     return faults
+
+
+def wheel_of(name: str, wheels: Path) -> Path:
+    """The wheel of a distribution."""
+    (wheel,) = wheels.glob(f"{name.replace('-', '_')}-*.whl")
+    return wheel
 
 
 def fresh(home: Path) -> Path:
@@ -140,18 +156,24 @@ def installed_for_real(names: list[str], folders: dict[str, Path], wheels: Path)
 
 
 def in_pairs(names: list[str], folders: dict[str, Path], wheels: Path) -> int:
-    """Each alone and every pair, in and out of one environment: the registry holds these and nothing is left behind."""
-    files = {name: next(wheels.glob(f"{name.replace('-', '_')}-*.whl")) for name in folders}
+    """Each alone and every pair, in and out of one environment: the registry holds these and nothing is left behind.
+
+    What they need is there from the first, or a hundred environments would be built; `installed_for_real` builds some.
+    """
+    files = {name: wheel_of(name, wheels) for name in names}
     with tempfile.TemporaryDirectory(prefix="versasound_pairs_") as home:
         python = fresh(Path(home, "venv"))
         pip = (python, "-m", "pip", "--disable-pip-version-check")
-        run(*pip, "install", "-q", "-c", ROOT / "constraints-dev.txt", "attrs", "pluggy", "PyYAML")
-        run(*pip, "install", "-q", "--no-deps", "--no-index", files["versasound-core"])
+        install = (*pip, "install", "-q", "-c", ROOT / "constraints-dev.txt")
+        run(*install, "torch")
+        run(*install, "--find-links", wheels, "versasound-core", *names)
+        run(*pip, "uninstall", "-q", "-y", *names)
         site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
         before = sorted(site.iterdir())
         groups = [*((name,) for name in names), *itertools.combinations(names, 2)]
         for group in groups:
             run(*pip, "install", "-q", "--no-deps", "--no-index", *(files[name] for name in group))
+            run(*pip, "check")
             wanted = set().union(*(offered(folders[name]) for name in group))
             if listed(python) != wanted:
                 raise SystemExit(f"{group}: {listed(python)} is listed, not {wanted}")
@@ -174,13 +196,12 @@ def main(words: list[str]) -> None:
         if differing or one.keys() != two.keys():
             raise SystemExit(f"built twice, these differ: {differing or set(one) ^ set(two)}")
         print(f"{len(one)} files built twice: the same bytes", flush=True)
-        for wheel in sorted(wheels.glob("*.whl")):
-            if faults := faults_of(wheel):
-                raise SystemExit(f"{wheel.name}: {'; '.join(faults)}")
+        for name, folder in folders.items():
+            if faults := faults_of(wheel_of(name, wheels), packages(folder)):
+                raise SystemExit(f"{name}: {'; '.join(faults)}")
         print(f"{len(folders)} wheels: metadata, licence and contents are right", flush=True)
-        print(
-            f"{in_pairs(chosen, folders, wheels)} groups of one and two: listed, and gone without a trace", flush=True
-        )
+        groups = in_pairs(chosen, folders, wheels)
+        print(f"{groups} groups of one and two: pip agrees, listed, and gone without a trace", flush=True)
         for group in [*([name] for name in chosen), *([chosen] if len(chosen) > 1 else [])]:
             installed_for_real(group, folders, wheels)
             print(f"pip check, fresh environment: {', '.join(group)}", flush=True)

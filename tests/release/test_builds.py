@@ -31,5 +31,5 @@ def test_twice_the_same_bytes(built):
 
 @pytest.mark.parametrize("name", release_check.distributions())
 def test_a_wheel_holds_what_it_should(built, name):
-    (wheel,) = built[0].glob(f"{name.replace('-', '_')}-*.whl")
-    assert release_check.faults_of(wheel) == []
+    folder = release_check.distributions()[name]
+    assert release_check.faults_of(release_check.wheel_of(name, built[0]), release_check.packages(folder)) == []

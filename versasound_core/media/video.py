@@ -30,6 +30,9 @@ _PLANES: dict[Format, tuple[str, tuple[int, ...]]] = {
     "yuv": ("yuv444p", (0, 1, 2)),
 }
 _STORED = frozenset({"gray", "yuv444p"})  # whose planes are planes of the frame, only smaller
+# swscale's fast conversion to planar RGB at an unchanged size leaves the columns past the last whole group of so many
+# unwritten; rounding accurately takes another way.
+_FAST_COLUMNS = 16
 _CHUNK_BYTES = 256 * 2**20
 _EPSILON_S = 1e-6
 
@@ -174,12 +177,15 @@ class Scaler:
                 target[...] = self._turned(shrink(frame, index, height, width))
             return
         shrinks = height < frame.height or width < frame.width
+        filter_ = Interpolation.AREA if shrinks else Interpolation.BILINEAR
+        if width % _FAST_COLUMNS and (height, width) == (frame.height, frame.width):
+            filter_ |= Interpolation.ACCURATE_RND
         scaled = self._reformatter.reformat(
             frame,
             width=width,
             height=height,
             format=self._format,
-            interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
+            interpolation=filter_,
             src_color_range=self._range,
             dst_color_range=self._range,
             threads=1,  # the decoder's threads are busy already

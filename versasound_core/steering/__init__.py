@@ -8,8 +8,18 @@ from __future__ import annotations
 
 from .generator import Settings, TextToSound
 from .model import Job, Model
-from .noise import noise_on_axis
+from .noise import noise_on_axis, tile_seeds
 from .timing import ONSET_DECAY_S
 from .words import Wording, wordings
 
-__all__ = ["ONSET_DECAY_S", "Job", "Model", "Settings", "TextToSound", "Wording", "noise_on_axis", "wordings"]
+__all__ = [
+    "ONSET_DECAY_S",
+    "Job",
+    "Model",
+    "Settings",
+    "TextToSound",
+    "Wording",
+    "noise_on_axis",
+    "tile_seeds",
+    "wordings",
+]

@@ -28,6 +28,11 @@ def noise_on_axis(
         tile: Steps in a tile.
         axis: Which axis is time.
     """
+    parts = [draw(one) for one in tile_seeds(seed, span, tile)]
+    return torch.cat(parts, axis).narrow(axis, span.start % tile, len(span))
+
+
+def tile_seeds(seed: int, span: range, tile: int) -> list[int]:
+    """Return the seeds that `noise_on_axis` draws from for a span of steps."""
     first, last = span.start // tile, (span.stop - 1) // tile
-    parts = [draw((seed + k * _NEXT) % _SEEDS) for k in range(first, last + 1)]
-    return torch.cat(parts, axis).narrow(axis, span.start - first * tile, len(span))
+    return [(seed + k * _NEXT) % _SEEDS for k in range(first, last + 1)]

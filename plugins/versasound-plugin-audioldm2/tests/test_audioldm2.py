@@ -10,6 +10,7 @@ import torch
 from generator_checks import PROMPT, GeneratorChecks, seen
 
 from versasound_core.context import RunContext
+from versasound_core.errors import InvalidInputError
 from versasound_core.steering import Job
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class TestAudioLDM2(GeneratorChecks):
         made = self.generate(tiny_hub, duration_s=47.0, window_s=48.0)
         assert made.metadata["windows"] == 1
         assert torch.equal(made.waveform[0], self.raw(tiny_hub, 47.0))
+
+    def test_more_steps_than_its_noise_has_are_refused(self, tiny_hub: TinyHub) -> None:
+        with pytest.raises(InvalidInputError, match="1000 steps are asked for, and its noise has 999"):
+            self.generate(tiny_hub, num_inference_steps=1000)
 
     def test_items_are_never_ranked(self, tiny_hub: TinyHub, monkeypatch: pytest.MonkeyPatch) -> None:
         """With librosa installed, the library sorts the waveforms of a prompt by how well CLAP likes them."""

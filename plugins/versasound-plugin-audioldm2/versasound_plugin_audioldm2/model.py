@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from versasound_core.errors import InvalidInputError
 from versasound_core.steering import noise_on_axis
 from versasound_core.steering.diffusion import denoise, first_step
 
@@ -80,7 +81,7 @@ class AudioLDM2:
         scheduler, device = self.pipe.scheduler, self.pipe._execution_device
         guidance = self.guidance if jobs[0].guidance is None else jobs[0].guidance
         said = padded(self._texts(jobs, guided=guidance > 1), 64 if self._is_compiled else 1)
-        scheduler.set_timesteps(jobs[0].steps or self.steps, device=device)
+        scheduler.set_timesteps(self._allowed(jobs[0].steps or self.steps), device=device)
         latents = torch.cat([self._noise(job, said.words.dtype) for job in jobs]).to(device)
         first = 0
         if jobs[0].draft is not None:
@@ -104,6 +105,13 @@ class AudioLDM2:
         sounds = torch.cat([self._decoded(one) for one in torch.split(latents[:count], 1)])  # memory for one at a time
         self.pipe.maybe_free_model_hooks()
         return sounds[:, None]
+
+    def _allowed(self, steps: int) -> int:
+        """Return the number of steps; the library takes one or two too many, and stumbles later."""
+        most = self.pipe.scheduler.config.num_train_timesteps - self.pipe.scheduler.config.steps_offset
+        if steps > most:
+            raise InvalidInputError(f"{steps} steps are asked for, and its noise has {most}.", "Ask for 50 to 200.")
+        return steps
 
     def _frames(self, job: Job) -> int:
         """Return frames of the mel spectrogram: a multiple of what a latent stands for."""

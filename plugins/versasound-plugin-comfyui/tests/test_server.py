@@ -62,6 +62,7 @@ def server(tmp_path_factory, tiny_hub_files):
     packages.install(site, "slow", packages.SLOW, packages.SLOW_OPTIONS)
     packages.install(site, "every", packages.SLOW, json.dumps(golden.EVERY))
     packages.install(site, "breaks", packages.BROKEN)
+    packages.install(site, "heavy", packages.HEAVY)
     env = {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "HF_HOME": str(base / "hf"), "HF_HUB_DISABLE_XET": "1"}
     with serving(tiny_hub_files, CLIP) as hub, comfy_server.Server(base, {**env, "HF_ENDPOINT": hub.url}) as running:
         running.site, running.hub = site, hub
@@ -289,6 +290,23 @@ def test_thirty_runs_do_not_grow_memory(server, info):
         assert server.run(add_sound(info, seed=seed))["status"]["status_str"] == "success"
         held.append(server.memory_mib)
     assert max(held[20:]) - max(held[5:15]) < 40, [round(mib) for mib in held]
+
+
+def test_weights_stay_until_comfyui_frees_them(server, info):
+    def made(seed):
+        workflow = add_sound(info, **chosen(info, "AddSoundToVideo", "generator", "heavy"), seed=seed)
+        workflow["4"] = node("PreviewAny", source=["2", 2])
+        return server.run(workflow)["outputs"]["4"]["text"][0]
+
+    assert "loaded" in made(1)
+    assert "found" in made(2)
+    held = server.memory_mib
+    server.post("free", {"unload_models": True})
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.memory_mib > held - 300:
+        time.sleep(0.2)
+    assert server.memory_mib <= held - 300  # of the 381 MiB
+    assert "loaded" in made(3)
 
 
 class TestWrong:

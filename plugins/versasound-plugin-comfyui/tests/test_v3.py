@@ -16,7 +16,7 @@ from comfyui_support import golden, stand_in
 from versasound_core import weights as core_weights
 from versasound_core.cards import OptionSpec
 from versasound_core.containers import AudioData, VideoClip, VisualFeatures
-from versasound_core.errors import BrokenPluginError, InvalidInputError
+from versasound_core.errors import BrokenPluginError, DeviceError, InvalidInputError
 from versasound_core.media.loudness import measure
 from versasound_core.registry import default_registry
 from versasound_core.scenes import random_scene, write_scene
@@ -262,6 +262,57 @@ class TestBodies:
     def test_no_video_is_said(self, nodes):
         with pytest.raises(InvalidInputError, match="a VIDEO is wanted here, and Tensor came. Use Load Video"):
             run(nodes["VisualFeatureExtractor"], video=torch.zeros(1))
+
+
+class TestMemory:
+    """What a backend loaded stays until ComfyUI wants the memory."""
+
+    @pytest.fixture
+    def made(self, monkeypatch):
+        """A generator that holds weights as diffusion pipelines do, in an object that can be called."""
+        built = []
+
+        class Pipeline:
+            def __init__(self):
+                self.parts = {"unet": torch.nn.Linear(1000, 1000, bias=False)}
+                built.append(self)
+
+            def __call__(self, request):
+                if request.prompt == "too much":
+                    raise torch.OutOfMemoryError("CUDA out of memory.")
+                return AudioData(torch.zeros(1, 1, request.num_samples), request.sample_rate)
+
+        class Heavy:
+            def __init__(self):
+                self.pipe = None
+
+            def generate(self, features, request, ctx):
+                self.pipe = self.pipe or Pipeline()
+                return self.pipe(request)
+
+        monkeypatch.setattr(default_registry, "_registered", [])
+        default_registry.register("generator", "heavy", Heavy, {"summary": "Heavy."})
+        return built
+
+    def test_until_it_is_wanted_back(self, nodes, host, made):
+        seen = VisualFeatures(torch.zeros(1, 4, 8), {"fps": 4.0})
+        for seed in (1, 2):
+            run(nodes["AudioGenerator"], visual_features=seen, generator={"generator": "heavy"}, seed=seed)
+        assert len(made) == 1
+        (listed,) = host.loaded
+        assert listed.loaded_size() == 4_000_000
+        host.unload()
+        run(nodes["AudioGenerator"], visual_features=seen, generator={"generator": "heavy"}, seed=3)
+        assert len(made) == 2
+
+    def test_running_out_of_it_is_said_and_frees_all(self, nodes, host, made):
+        seen = VisualFeatures(torch.zeros(1, 4, 8), {"fps": 4.0})
+        asked = {"visual_features": seen, "generator": {"generator": "heavy"}}
+        with pytest.raises(DeviceError, match="cpu ran out of memory. All models were unloaded. Make fewer variations"):
+            run(nodes["AudioGenerator"], **asked, prompt="too much")
+        assert host.loaded == []
+        run(nodes["AudioGenerator"], **asked, prompt="less")
+        assert len(made) == 2
 
 
 class TestWeights:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import comfy.model_management as memory
 import comfy.utils
 import folder_paths
+import torch
 
 from versasound_core.context import CancelToken, RunContext
-from versasound_core.errors import BrokenPluginError, Cancelled, VersaSoundError, in_words
+from versasound_core.device import is_out_of_memory
+from versasound_core.errors import BrokenPluginError, Cancelled, DeviceError, VersaSoundError, in_words
 from versasound_core.hooks import PLUGIN_FAILURES
 
-from . import registry
+from . import registry, resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from versasound_core.context import Precision, Progress
 
 _STEPS = 1000
-_GIB = 2**30
 
 
 class _StopButton(CancelToken):
@@ -39,11 +40,14 @@ class _StopButton(CancelToken):
 def running(*backends: tuple[Role, str | None]) -> Iterator[RunContext]:
     """Lend a context to run these backends with; the stop button ends the node as ComfyUI expects.
 
-    On a GPU, ComfyUI is asked for as much memory as the largest of them says it needs, and nothing of them stays there
-    afterwards: a second run finds the memory that the first one found.
+    ComfyUI is first asked for the memory that they need. What they loaded stays for the next run, until ComfyUI wants
+    that memory back; see `resident`.
 
     Args:
         *backends: Role and name of each; None is none.
+
+    Raises:
+        DeviceError: Memory ran out; nothing is kept loaded then.
     """
     device = memory.get_torch_device()
     is_gpu = device.type in {"cuda", "mps"}
@@ -53,8 +57,7 @@ def running(*backends: tuple[Role, str | None]) -> Iterator[RunContext]:
         bar.update_absolute(round(_STEPS * fraction))
 
     if is_gpu:
-        cards = [registry.find(role, name).card for role, name in backends if name is not None]
-        memory.free_memory(max((card.vram_gb for card in cards if card), default=0.0) * _GIB, device)
+        resident.make_room(backends, device)
     precision: Precision = "fp16" if is_gpu and memory.should_use_fp16(device) else "fp32"
     try:
         yield RunContext(
@@ -67,10 +70,18 @@ def running(*backends: tuple[Role, str | None]) -> Iterator[RunContext]:
     except Cancelled:
         memory.throw_exception_if_processing_interrupted()
         raise
-    finally:
-        if is_gpu:
+    except Exception as error:
+        ran_out = is_out_of_memory(error)
+        if ran_out or isinstance(error, DeviceError):
             registry.kept.clear()
-            memory.soft_empty_cache()
+            memory.unload_all_models()
+        if not ran_out:
+            raise
+        hint = "All models were unloaded. Make fewer variations, choose a smaller variant, or close other programs."
+        raise DeviceError(f"{device} ran out of memory.", hint) from error
+    finally:
+        resident.enlist(device if is_gpu else torch.device("cpu"))
+        memory.soft_empty_cache()
 
 
 def named(role: Role, name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401

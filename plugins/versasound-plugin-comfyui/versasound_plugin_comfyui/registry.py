@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # What works without weights stands first, and is what a new node has chosen.
 _FIRST = ("motion", "foley", "cross_correlation", "mastering")
 _MOST_KEPT = 4
+Key = tuple["Role", str, str, str]
 _installed: tuple[tuple[str, int], ...] = ()
 
 
@@ -51,25 +52,32 @@ class Kept:
     """A registry that hands out the backends it made before, so that weights stay loaded from run to run.
 
     It is a `Registry` to whoever asks it for a backend.
+
+    Attributes:
+        made: The backends, by role, full name, version and options; the one used last at the end.
     """
 
     def __init__(self) -> None:
         self.hooks, self.get = default_registry.hooks, default_registry.get
-        self._made: OrderedDict[str, Any] = OrderedDict()
+        self.made: OrderedDict[Key, Any] = OrderedDict()
 
     def create(self, role: Role, name: str, **options: Any) -> Any:  # noqa: ANN401
         """Make a backend, or return the one that was made with the same options."""
         backend = default_registry.get(role, name)
-        key = repr((role, backend.full_name, backend.version, sorted(options.items())))
-        made = self._made.pop(key, None)
-        self._made[key] = default_registry.create(role, name, **options) if made is None else made
-        while len(self._made) > _MOST_KEPT:
-            self._made.popitem(last=False)
-        return self._made[key]
+        key = role, backend.full_name, backend.version, repr(sorted(options.items()))
+        made = self.made.pop(key, None)
+        self.made[key] = default_registry.create(role, name, **options) if made is None else made
+        while len(self.made) > _MOST_KEPT:
+            self.made.popitem(last=False)
+        return self.made[key]
+
+    def let_go(self, key: Key) -> None:
+        """Keep one of them no longer."""
+        self.made.pop(key, None)
 
     def clear(self) -> None:
         """Let go of them all."""
-        self._made.clear()
+        self.made.clear()
 
 
 kept = Kept()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from versasound_core.steering import noise_on_axis
+from versasound_core.steering import noise_on_axis, tile_seeds
+
+from .paths import BrownianPaths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,30 +29,19 @@ class SharedBrownian:
     """
 
     def __init__(self, jobs: Sequence[Job], latents: torch.Tensor, unit: int, config: Any) -> None:  # noqa: ANN401
-        from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
-
-        self._make = BrownianTreeNoiseSampler
-        self._jobs = [(job.seed, round(job.start / unit)) for job in jobs]
-        self._like = latents[:1]
-        self._config = config
-        self._trees: dict[int, Any] = {}
+        self._tile = tile = latents.shape[-1]
+        begins = [round(job.start / unit) for job in jobs]
+        self._spans = [(job.seed, range(at, at + tile)) for job, at in zip(jobs, begins, strict=True)]
+        seeds = dict.fromkeys(one for seed, span in self._spans for one in tile_seeds(seed, span, tile))
+        self._rows = {seed: row for row, seed in enumerate(seeds)}
+        ends = (float(torch.tensor(sigma)) for sigma in (config.sigma_min, config.sigma_max))
+        self._paths = BrownianPaths(list(seeds), latents[0], *ends)
 
     def __call__(self, sigma: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
         """Return `[n, C, tile]`: noise of unit power for the step between two sigmas."""
-        tile = self._like.shape[-1]
-        made: dict[int, torch.Tensor] = {}
-
-        def draw(seed: int) -> torch.Tensor:
-            if seed not in made:
-                made[seed] = self._tree(seed)(sigma, after)
-            return made[seed]
-
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Should have t", UserWarning)  # of torchsde, about rounding
-            return torch.cat([noise_on_axis(draw, seed, range(at, at + tile), tile) for seed, at in self._jobs])
-
-    def _tree(self, seed: int) -> Any:  # noqa: ANN401
-        if seed not in self._trees:
-            lowest, highest = self._config.sigma_min, self._config.sigma_max
-            self._trees[seed] = self._make(self._like, sigma_min=lowest, sigma_max=highest, seed=seed)
-        return self._trees[seed]
+        low, high = sorted((float(sigma), float(after)))
+        noise = self._paths.increments(low, high) * (1.0 if sigma < after else -1.0) / (after - sigma).abs().sqrt()
+        rows = self._rows
+        return torch.cat(
+            [noise_on_axis(lambda one: noise[rows[one]][None], seed, span, self._tile) for seed, span in self._spans]
+        )

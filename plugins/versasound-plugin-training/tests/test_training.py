@@ -16,7 +16,9 @@ import yaml
 from safetensors.torch import load_file
 from versasound_plugin_training import VersaSoundTrainer, VideoAudioDataset
 
+from versasound_core.cli import main
 from versasound_core.context import CancelToken
+from versasound_core.device import DeviceFallbackWarning
 from versasound_core.errors import Cancelled, InvalidInputError, MediaError
 
 pytest.importorskip("diffusers", reason="diffusers, with which the generators come, is not installed")
@@ -253,6 +255,16 @@ def test_a_configuration_that_cannot_be_used_is_refused_by_name(folder):
         (folder / "t.yaml").write_text(text)
         with pytest.raises(InvalidInputError, match=words):
             load_run("t.yaml")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is present")
+def test_without_the_gpu_that_is_asked_for_a_program_trains_on_the_cpu_and_the_command_refuses(config, capsys):
+    with pytest.warns(DeviceFallbackWarning, match="no cuda device"):
+        assert VersaSoundTrainer(MOTION, AUDIOLDM2, "cuda").device.type == "cpu"
+    told = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**told, "device": {"device_type": "cuda"}}))
+    assert main(["train", str(config), "--quiet"]) != 0
+    assert "device cuda is not available" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings(

@@ -33,12 +33,14 @@ def run(args: argparse.Namespace) -> int:
     """Train as the file says, and print the folder of what was trained."""
     from versasound_core.cli import _console as console
     from versasound_core.context import CancelToken
+    from versasound_core.device import resolve_device
 
     from .config import load_run
     from .dataset import VideoAudioDataset
     from .trainer import VersaSoundTrainer
 
     told = load_run(args.config)
+    device = resolve_device(told.core.device.device_type)  # refuses: nobody trains for days on a CPU by accident
     progress, token = console.Progress(quiet=args.quiet), CancelToken()
     with console.cancelling(token), progress:
         progress.start("train")
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         trainer = VersaSoundTrainer(
             told.core.visual_encoder,
             told.core.audio_generator,
-            told.core.device.device_type,
+            device,
             training=told.training,
             progress=progress,
             cancel=token,

@@ -12,7 +12,7 @@ import torch
 from versasound_core.config import AudioGeneratorConfig, Config, VisualEncoderConfig
 from versasound_core.containers import AudioData
 from versasound_core.context import CancelToken, RunContext
-from versasound_core.device import resolve_device
+from versasound_core.device import place_for, resolve_device
 from versasound_core.errors import Cancelled, DeviceError, InvalidInputError, MediaError
 from versasound_core.log import get_logger
 from versasound_core.recipe import Recipe
@@ -49,13 +49,14 @@ class VersaSoundTrainer:
         audio_generator_config: Which generator, as in the section `audio_generator`; None or `...` for the defaults. An
             aligner has none.
         device: `auto`, `cuda`, `cuda:N`, `mps` or `cpu`; of several processes (`accelerate launch`) each takes its own.
+            Where there is no GPU, the CPU takes its place, with a `DeviceFallbackWarning`.
         training: All other settings, a `TrainingConfig` or a mapping of what differs from its defaults.
         progress: Called with a fraction in [0, 1] and a few words.
         cancel: Set it to stop after the step that is under way; a checkpoint is written first.
 
     Raises:
         InvalidInputError: If a setting is not allowed or the generator cannot be taught.
-        DeviceError: If this machine does not have the device.
+        DeviceError: If this machine has a GPU and not that one.
         PluginError: If encoder or generator are not installed.
     """
 
@@ -84,7 +85,10 @@ class VersaSoundTrainer:
                 f"training.width={self.training.width} must be a multiple of training.num_heads="
                 f"{self.training.num_heads}, which must be even."
             )
-        self.device = resolve_device(device)
+        try:
+            self.device = resolve_device(device)
+        except DeviceError:  # a program that names a GPU runs without one too, slowly
+            self.device = resolve_device(place_for(device))
         self.ctx = RunContext(
             device=str(self.device), progress=progress, cancel=CancelToken() if cancel is None else cancel
         )

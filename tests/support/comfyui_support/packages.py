@@ -22,6 +22,23 @@ class Slow:
         return AudioData(torch.zeros(features.shape[0], 1, request.num_samples), request.sample_rate)
 """
 SLOW_OPTIONS = "{steps: {type: int, default: 10, min: 1, max: 100000, help: Twenty a second.}}"
+# 400 MB of weights, loaded when they are first needed.
+HEAVY = """
+import torch
+
+from versasound_core import AudioData
+
+
+class Slow:
+    def __init__(self): self.kept = None
+
+    def generate(self, features, request, ctx):
+        loads = self.kept is None
+        self.kept = self.kept or (torch.nn.Linear(10_000, 10_000),)
+        notes = ["loaded" if loads else "found"]
+        silence = torch.zeros(features.shape[0], 1, request.num_samples)
+        return AudioData(silence, request.sample_rate, {"notes": notes})
+"""
 BROKEN = 'raise OSError("libnothing.so.7: cannot open shared object file")\n'
 
 

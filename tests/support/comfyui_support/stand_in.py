@@ -105,12 +105,24 @@ class VideoFromFile:
         return self.window
 
 
+class ModelPatcher:
+    """ComfyUI's handle on a model."""
+
+    def __init__(self, model: torch.nn.Module, load_device: torch.device, offload_device: torch.device) -> None:
+        self.model, self.load_device, self.offload_device = model, load_device, offload_device
+
+    def model_size(self) -> int:
+        return sum(tensor.nbytes for tensor in self.model.state_dict().values())
+
+
 class Host:
     """What the stand-in was told, and what it is to say.
 
     Attributes:
         progress: The values of the progress bar.
         stop_after: Press the stop button when the bar has moved so often.
+        model_folders: Where models are looked for.
+        loaded: The models that lie in memory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,6 +130,15 @@ class Host:
         self.progress: list[int] = []
         self.stop_after: int | None = None
         self.model_folders: list[str] = []
+        self.loaded: list[Any] = []
+
+    def load(self, patchers: list[Any]) -> None:
+        self.loaded[:] = patchers
+
+    def unload(self) -> None:
+        for patcher in self.loaded:
+            patcher.detach()
+        self.loaded.clear()
 
     def interrupted(self) -> bool:
         return self.stop_after is not None and len(self.progress) >= self.stop_after
@@ -167,6 +188,9 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Host:
         "get_torch_device": lambda: torch.device("cpu"),
         "processing_interrupted": host.interrupted,
         "throw_exception_if_processing_interrupted": host.throw_if_interrupted,
+        "load_models_gpu": host.load,
+        "unload_all_models": host.unload,
+        "soft_empty_cache": lambda: None,
     }
     folders = {
         "models_dir": str(folder / "models"),
@@ -178,6 +202,7 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Host:
         "comfy": {},
         "comfy.utils": {"ProgressBar": ProgressBar},
         "comfy.model_management": memory,
+        "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
         "comfy_api": {},
         "comfy_api.latest": latest,
         "folder_paths": folders,
