@@ -356,3 +356,37 @@ trainer.train(
     exec(text, {})
     told = json.loads((folder / "versasound_training" / "adapter" / "adapter.json").read_text())
     assert (told["encoder"], told["generator"], told["training"]["steps"]) == ("videomae", "audioldm2", 2)
+
+
+@pytest.mark.parametrize(
+    ("page", "below"), [("plugins/versasound-plugin-training/README.md", "."), ("docs/how-to/train.md", "data")]
+)
+def test_the_code_of_the_pages_runs(folder, tiny_hub, monkeypatch, page, below):
+    """As it stands there, but for how long it takes: one epoch, on the CPU, of crops that the tiny models can take."""
+    from pages import ROOT, blocks
+
+    for repository in ("cvssp/audioldm2", "stabilityai/stable-audio-open-1.0"):
+        tiny_hub.add(repository)
+    for name in ("videos", "audio"):
+        target = folder / below / name
+        target.parent.mkdir(exist_ok=True)
+        (folder / name).rename(target)
+    (block,) = blocks(ROOT / page, "python")
+    text = block.text.replace("num_epochs=100", "num_epochs=1").replace('"cuda"', '"cpu"')
+    exec(text.replace("duration_s=4.0", "duration_s=0.05"), {})
+    told = json.loads((folder / "versasound_training" / "adapter" / "adapter.json").read_text())
+    assert (told["encoder"], told["training"]["steps"]) == ("motion", 1)
+
+
+@pytest.mark.parametrize("page", ["plugins/versasound-plugin-training/README.md", "docs/how-to/train.md"])
+def test_the_configurations_of_the_pages_are_read(folder, page):
+    from pages import ROOT, blocks
+    from versasound_plugin_training import load_run
+
+    found = blocks(ROOT / page, "yaml")
+    assert found
+    for block in found:
+        (folder / "shown.yaml").write_text(block.text)
+        run = load_run("shown.yaml")
+        trained = VersaSoundTrainer(run.core.visual_encoder, run.core.audio_generator, "cpu", training=run.training)
+        assert trained.training.train == ("aligner" if "train: aligner" in block.text else "adapter")
