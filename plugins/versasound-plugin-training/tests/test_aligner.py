@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 
 import attrs
 import pytest
@@ -34,6 +36,11 @@ TRAINING = {
 def trainer(encoder=None, progress=None, cancel=None, **training):
     told = encoder or {"backbone": "motion"}
     return VersaSoundTrainer(told, device="cpu", training={**TRAINING, **training}, progress=progress, cancel=cancel)
+
+
+def losses(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [(row["step"], row["loss"], row["grad_norm"]) for row in csv.DictReader(file)]
 
 
 def seen(scene, **options):
@@ -80,10 +87,6 @@ def dataset(folder):
 
 
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(folder, dataset):
-    def losses(name):
-        with (folder / name / "metrics.csv").open(newline="") as file:
-            return [(row["step"], row["loss"], row["grad_norm"]) for row in csv.DictReader(file)]
-
     trainer().train(dataset, 4, 2, 1e-3, output_dir="whole")
     token = CancelToken()
 
@@ -93,11 +96,31 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(folder, dataset):
 
     with pytest.raises(Cancelled):
         trainer(progress=stop, cancel=token).train(dataset, 4, 2, 1e-3, output_dir="stopped")
-    assert len(losses("stopped")) < 8
+    assert len(losses(folder / "stopped")) < 8
     trainer().train(dataset, 4, 2, 1e-3, output_dir="stopped")
-    assert losses("stopped") == losses("whole")
+    assert losses(folder / "stopped") == losses(folder / "whole")
     one, other = (load_file(folder / name / "aligner" / "aligner.safetensors") for name in ("whole", "stopped"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+_SPLIT = """
+import sys, json
+from versasound_plugin_training import VersaSoundTrainer, VideoAudioDataset
+dataset = VideoAudioDataset("videos", "audio", duration_s=2.0)
+trainer = VersaSoundTrainer({"backbone": "motion"}, device="cpu", training=json.loads(sys.argv[2]))
+trainer.train(dataset, 3, int(sys.argv[3]), 1e-3, output_dir=sys.argv[1])
+"""
+
+
+def test_two_processes_learn_what_one_learns_with_twice_the_batch(folder, dataset, env):
+    """By losses and gradients: weights whose gradient is 0 but for rounding are moved by Adam all the same."""
+    (folder / "split.py").write_text(_SPLIT)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    for words, batch in (["one"], "2"), (["two"], "1"):
+        start = launch if words == ["two"] else []
+        subprocess.run([sys.executable, *start, "split.py", *words, json.dumps(TRAINING), batch], env=env, check=True)
+    for single, split in zip(losses(folder / "one"), losses(folder / "two"), strict=True):
+        assert [float(value) for value in single] == pytest.approx([float(value) for value in split], rel=1e-4)
 
 
 def test_it_knows_what_it_fits_and_refuses_the_rest(folder, dataset):
