@@ -104,6 +104,31 @@ def test_folders_are_looked_through_once_and_again_when_they_change(folder):
     assert list(dataset.left_out) == [str(damaged.resolve())]
 
 
+def test_only_what_is_new_is_opened_even_after_a_look_that_was_broken_off(folder, monkeypatch):
+    from versasound_plugin_training import index
+
+    opened, look = [], index._shared_s
+
+    def counted(video, audio):
+        if len(opened) == 2 and not broken:
+            broken.append(True)
+            raise KeyboardInterrupt
+        opened.append(video.stem)
+        return look(video, audio)
+
+    broken = []
+    monkeypatch.setattr(index, "_shared_s", counted)
+    monkeypatch.setattr(index, "_KEPT_EVERY", 1)
+    with pytest.raises(KeyboardInterrupt):
+        VideoAudioDataset("videos", "audio")
+    assert len(VideoAudioDataset("videos", "audio")) == 3
+    assert opened == ["scene_000000", "scene_000001", "scene_000002"]
+    for name in ("videos/{}.mp4", "audio/{}.wav"):
+        (folder / name.format("new")).write_bytes((folder / name.format("scene_000000")).read_bytes())
+    assert len(VideoAudioDataset("videos", "audio")) == 4
+    assert opened[3:] == ["new"]
+
+
 def test_what_is_left_out_is_said(folder, caplog):
     (folder / "audio" / "scene_000001.wav").write_bytes(b"no sound")
     with caplog.at_level(logging.WARNING, "versasound"):

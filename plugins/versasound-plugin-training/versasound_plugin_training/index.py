@@ -23,6 +23,7 @@ SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
 _FORMAT = 1
 _READERS = 8  # wait for disks, mostly
 _SHOWN = 3
+_KEPT_EVERY = 5000  # videos: who stops the first look at a large folder begins again from there
 _log = get_logger(__name__)
 
 
@@ -92,8 +93,12 @@ def indexed(video_dir: str | os.PathLike[str], audio_dir: str | os.PathLike[str]
             f"To {next(iter(videos.values())).name} belongs {next(iter(videos))}.wav, for example.",
         )
     tasks = [(videos[stem], sounds.get(stem), known.get("files", {})) for stem in sorted(videos)]
+    files: dict[str, Any] = {}
     with ThreadPoolExecutor(_READERS) as readers:
-        files = dict(readers.map(_looked_at, tasks))
+        for first in range(0, len(tasks), _KEPT_EVERY):
+            if files:  # without folders, so that it is not taken for the whole
+                _write(kept_at, {"format": _FORMAT, "folders": {}, "files": known.get("files", {}) | files})
+            files.update(readers.map(_looked_at, tasks[first : first + _KEPT_EVERY]))
     _write(kept_at, {"format": _FORMAT, "folders": folders, "files": files})
     return _usable(files, video_dir)
 
