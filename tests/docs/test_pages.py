@@ -44,7 +44,9 @@ OLD = "video_input:\n  default_fps: 24\ntemporal_alignment:\n  enabled: false\n"
 OWN = {
     "docs/how-to/encoders.md": "tests/docs/test_pages.py",
     "docs/how-to/generators.md": "tests/steering/test_guide.py",
+    "docs/how-to/train.md": "plugins/versasound-plugin-training/tests/test_training.py",
     "docs/reference/api.md": "plugins/versasound-plugin-comfyui/tests/test_api.py",
+    "plugins/versasound-plugin-training/README.md": "plugins/versasound-plugin-training/tests/test_training.py",
 }
 
 

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import torch
-from attrs.validators import deep_mapping, ge, instance_of, optional
+from attrs.validators import instance_of
 
-from versasound_core.errors import InvalidInputError, MediaError, ModelLoadError
+from versasound_core.errors import InvalidInputError
+from versasound_core.trained import EncoderFacts, a_count, named, read_folder, write_folder
 
 from .inputs import adapter_inputs
 from .resampler import Resampler
 
 if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
     from versasound_core.containers import VisualFeatures
 
-_WEIGHTS, _FACTS = "adapter.safetensors", "adapter.json"
-_FORMAT = 1
+_KIND = "adapter"
 _TRAIN = "Train one for it: versasound train config.yaml."
 
 
-def _count(lowest: int = 1) -> Any:  # noqa: ANN401
-    return attrs.field(validator=[instance_of(int), ge(lowest)])
-
-
 @attrs.frozen(kw_only=True)
-class AdapterFacts:
+class AdapterFacts(EncoderFacts):
     """What an adapter was trained for, and the shape of its network.
 
     Args:
-        encoder: Whose features it reads.
-        encoder_variant: Which weights of it; None where there is one kind.
-        feature_dim: Length of a feature vector.
         generator: What reads its tokens.
         variant: Which weights of it.
         token_dim: Length of a token.
@@ -45,20 +36,15 @@ class AdapterFacts:
         width: Of the network.
         num_layers: Of the network.
         num_heads: Of the network.
-        training: What is known of how it was trained.
     """
 
-    encoder: str = attrs.field(validator=instance_of(str))
-    encoder_variant: str | None = attrs.field(default=None, validator=optional(instance_of(str)))
-    feature_dim: int = _count()
     generator: str = attrs.field(validator=instance_of(str))
     variant: str = attrs.field(validator=instance_of(str))
-    token_dim: int = _count()
-    num_tokens: int = _count()
-    width: int = _count()
-    num_layers: int = _count()
-    num_heads: int = _count(2)
-    training: dict[str, Any] = attrs.field(factory=dict, validator=deep_mapping(instance_of(str), lambda *_: None))
+    token_dim: int = a_count()
+    num_tokens: int = a_count()
+    width: int = a_count()
+    num_layers: int = a_count()
+    num_heads: int = a_count(2)
 
     def network(self, seed: int = 0) -> Resampler:
         """Make its network, with weights that nothing has trained; the global random state is left as it was."""
@@ -87,11 +73,11 @@ class Adapter:
         self.network = network
 
     def __repr__(self) -> str:
-        return f"Adapter({_named(self.facts.encoder, self.facts.encoder_variant)} -> {self._target})"
+        return f"Adapter({named(self.facts.encoder, self.facts.encoder_variant)} -> {self._target})"
 
     @property
     def _target(self) -> str:
-        return _named(self.facts.generator, self.facts.variant)
+        return named(self.facts.generator, self.facts.variant)
 
     def check_fits(self, *, generator: str, variant: str, features: VisualFeatures) -> None:
         """Refuse a generator or features that this adapter was not trained for.
@@ -107,23 +93,10 @@ class Adapter:
         facts = self.facts
         if (generator, variant) != (facts.generator, facts.variant):
             raise InvalidInputError(
-                f"the adapter was trained for the generator {self._target}, not for {_named(generator, variant)}.",
+                f"the adapter was trained for the generator {self._target}, not for {named(generator, variant)}.",
                 _TRAIN,
             )
-        encoder = features.metadata.get("backbone", facts.encoder)
-        its_variant = features.metadata.get("variant", facts.encoder_variant)
-        if (encoder, its_variant) != (facts.encoder, facts.encoder_variant):
-            raise InvalidInputError(
-                f"the adapter was trained on features of the encoder {_named(facts.encoder, facts.encoder_variant)}; "
-                f"these are of {_named(encoder, its_variant)}.",
-                f"Choose the encoder {facts.encoder}, or an adapter for {encoder}.",
-            )
-        if features.get_feature_dim() != facts.feature_dim:
-            raise InvalidInputError(
-                f"the adapter was trained on features [B, T, {facts.feature_dim}] of the encoder {facts.encoder}; "
-                f"these are {list(features.shape)}.",
-                "Set the encoder's options as they were when it was trained.",
-            )
+        facts.check_features(_KIND, features)
 
     @torch.no_grad()
     def tokens(self, features: VisualFeatures) -> torch.Tensor:
@@ -144,30 +117,7 @@ class Adapter:
             InvalidInputError: If there is something else than an adapter in its place.
             MediaError: If it cannot be written.
         """
-        from safetensors.torch import save_file
-
-        target = Path(os.path.realpath(folder))
-        if target.exists() and not (target / _FACTS).is_file() and not (target.is_dir() and not any(target.iterdir())):
-            raise InvalidInputError(f"{folder} is there and is no adapter.", "Name another folder.")
-        aside, old = (target.with_name(f".versasound-{secrets.token_hex(6)}") for _ in range(2))
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside.mkdir()
-            tensors = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
-            save_file(tensors, aside / _WEIGHTS, {"format": "pt"})
-            told = {"format": _FORMAT, **attrs.asdict(self.facts)}
-            (aside / _FACTS).write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-            if target.exists():
-                target.rename(old)
-            aside.rename(target)
-        except OSError as error:
-            raise MediaError(
-                f"{folder} cannot be written: {error.strerror or error}.", "Check the folder's rights and free space."
-            ) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
-        return target
+        return write_folder(folder, _KIND, self.facts, self.network)
 
 
 def load_adapter(path: str | os.PathLike[str]) -> Adapter:
@@ -176,26 +126,5 @@ def load_adapter(path: str | os.PathLike[str]) -> Adapter:
     Raises:
         ModelLoadError: If it is missing, malformed or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    given = Path(path).expanduser()
-    folder = given.parent if given.name in {_WEIGHTS, _FACTS} else given
-    if lack := [name for name in (_FACTS, _WEIGHTS) if not (folder / name).is_file()]:
-        cause = f"it has no {' and no '.join(lack)}" if folder.is_dir() else "there is no such folder"
-        raise ModelLoadError(f"{given} is no adapter: {cause}.", "Name the folder that versasound train wrote.")
-    try:
-        told = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        if not isinstance(told, dict) or told.pop("format", None) != _FORMAT:
-            raise ValueError(f"{_FACTS} is not of format {_FORMAT}")  # noqa: TRY301  (one message for all)
-        facts = AdapterFacts(**told)
-        network = facts.network()
-        network.load_state_dict(load_file(folder / _WEIGHTS))
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        cause = " ".join(str(error).split())[:300]
-        raise ModelLoadError(f"the adapter {folder} cannot be used: {cause}.", "Train or copy it again.") from error
-    return Adapter(facts, network.eval())
-
-
-def _named(name: str, variant: str | None) -> str:
-    return name if variant is None else f"{name} ({variant})"
+    facts, network = read_folder(path, _KIND, AdapterFacts, AdapterFacts.network)
+    return Adapter(facts, cast("Resampler", network))

@@ -43,7 +43,7 @@ def onset_envelope(audio: AudioData, rate_hz: float = 100.0) -> torch.Tensor:
     padded = nn.pad(mono, (margin, margin))
     starts = ends + margin - size
     flux = torch.zeros(len(mono), count)
-    bands = _mel_bands(rate, size)
+    bands = mel_bands(rate, size)
     window = torch.hann_window(size)
     with one_thread():
         step = 3000  # half a minute at a time: memory stays bounded
@@ -55,7 +55,7 @@ def onset_envelope(audio: AudioData, rate_hz: float = 100.0) -> torch.Tensor:
     return flux
 
 
-def _mel_bands(rate: int, size: int) -> torch.Tensor:
+def mel_bands(rate: int, size: int) -> torch.Tensor:
     """Triangles `[size // 2 + 1, bands]`, evenly spaced on the mel scale (O'Shaughnessy 1987)."""
     top = min(_HIGHEST_HZ, 0.49 * rate)
     mel = torch.linspace(_mel(_LOWEST_HZ), _mel(top), _BANDS + 2, dtype=torch.float64)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from versasound_core.feature_aligner import FeatureAligner as FeatureAligner
+
     from .aligner import LearnedAligner as LearnedAligner
-    from .features import FeatureAligner as FeatureAligner
 
 __all__ = ["FeatureAligner", "LearnedAligner"]
 
@@ -17,7 +18,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
 
         return LearnedAligner
     if name == "FeatureAligner":
-        from .features import FeatureAligner
+        from versasound_core.feature_aligner import FeatureAligner
 
         return FeatureAligner
     raise AttributeError(name)

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 from versasound_core.containers import Alignment
 from versasound_core.device import one_thread
 from versasound_core.errors import InvalidInputError
+from versasound_core.feature_aligner import load_aligner
 
-from . import confidence, path, strikes
+from . import confidence, own, path, strikes
 from .evidence import Pair
 from .smooth import offsets
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from versasound_core.containers import AudioData, EventView, VisualFeatures
     from versasound_core.context import RunContext
+    from versasound_core.feature_aligner import TrainedAligner
 
 _SAME_S = 0.004  # what is nearer needs no moving
 
@@ -26,10 +30,16 @@ class LearnedAligner:
         max_offset_s: The largest offset looked for, seconds.
         adaptive: Let the offset vary in time where the strikes support that.
         min_confidence: Below this the sound is left alone.
+        weights: A folder with an aligner that was trained on the encoder's features, in place of the package's own
+            network; it finds one offset for the whole sound.
     """
 
-    def __init__(self, *, max_offset_s: float, adaptive: bool, min_confidence: float) -> None:
+    def __init__(
+        self, *, max_offset_s: float, adaptive: bool, min_confidence: float, weights: str | Path | None
+    ) -> None:
         self.max_offset_s, self.adaptive, self.min_confidence = max_offset_s, adaptive, min_confidence
+        self.weights = weights
+        self._own: TrainedAligner | None = None
 
     def estimate(self, audio: AudioData, features: VisualFeatures, ctx: RunContext) -> Alignment:
         """Measure how far the sound is off: one knot for each onset of the sound says where it belongs.
@@ -38,9 +48,14 @@ class LearnedAligner:
         knot.
 
         Raises:
-            InvalidInputError: If the features have no view of the clip's changes or are another batch than the sound.
+            InvalidInputError: If the features have no view of the clip's changes, are another batch than the sound, or
+                do not fit the weights that were given.
             ModelLoadError: If the weights are missing or broken.
         """
+        if self.weights is not None:
+            self._own = self._own or load_aligner(self.weights)
+            with one_thread():
+                return own.estimate(self._own, audio, features, self.max_offset_s, self.min_confidence)
         views = features.events.views if features.events else None
         if views is None:
             raise InvalidInputError(

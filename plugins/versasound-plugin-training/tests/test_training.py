@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from versasound_plugin_training import VersaSoundTrainer, VideoAudioDataset
 from versasound_core.cli import main
 from versasound_core.context import CancelToken
 from versasound_core.device import DeviceFallbackWarning
-from versasound_core.errors import Cancelled, InvalidInputError, MediaError
+from versasound_core.errors import Cancelled, DeviceError, InvalidInputError, MediaError
 
 pytest.importorskip("diffusers", reason="diffusers, with which the generators come, is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
@@ -116,6 +117,31 @@ def test_checkpointing_gradients_changes_none(dataset):
         torch.testing.assert_close(value, other[name], atol=1e-6, rtol=1e-4)
 
 
+def test_half_precision_learns_much_the_same_on_a_cpu_and_fp16_is_refused_there(folder, dataset):
+    for precision in ("fp32", "bf16"):
+        trainer(precision=precision).train(dataset, 2, 3, 1e-3, output_dir=precision)
+    full, half = ([float(row[1]) for row in losses(folder / name)] for name in ("fp32", "bf16"))
+    assert half != full
+    assert half == pytest.approx(full, rel=0.05)
+    weights = load_file(folder / "bf16" / "adapter" / "adapter.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    with pytest.raises(DeviceError, match=r"a CPU does not train in fp16.*auto, fp32 or bf16"):
+        trainer(precision="fp16").train(dataset, 1, 3, 1e-3)
+
+
+def test_tensorboard_shows_the_numbers_of_the_table(folder, dataset):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer().train(dataset, 3, 1, 1e-3)
+    out = folder / "versasound_training"
+    shown = EventAccumulator(str(out / "tensorboard")).Reload()
+    for place, name in enumerate(("loss", "learning_rate", "grad_norm"), 1):
+        told = [(event.step, event.value) for event in shown.Scalars(name)]
+        assert [step for step, _ in told] == [row[0] for row in losses(out)]
+        assert [value for _, value in told] == pytest.approx([float(row[place]) for row in losses(out)], rel=1e-5)
+
+
 _SPLIT = """
 import sys, json
 from versasound_plugin_training import VersaSoundTrainer, VideoAudioDataset
@@ -132,6 +158,28 @@ def test_two_processes_learn_what_one_learns_with_twice_the_batch(folder, datase
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run([sys.executable, "split.py", "one", options, "2"], env=env, check=True)
     subprocess.run([sys.executable, *launch, "split.py", "two", options, "1"], env=env, check=True)
+    check_the_same(folder)
+
+
+def test_two_machines_learn_what_one_process_learns_with_twice_the_batch(folder, dataset, env):
+    """As `accelerate launch` starts them on GPUs, once for each machine; both are this one."""
+    (folder / "split.py").write_text(_SPLIT)
+    options = json.dumps({**SMALL, "precision": "fp32"})
+    subprocess.run([sys.executable, "split.py", "one", options, "2"], env=env, check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    many = ["--nnodes", "2", "--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
+    launch = ["-m", "torch.distributed.run", *many, "--node_rank"]
+    started = [
+        subprocess.Popen([sys.executable, *launch, str(rank), "split.py", "two", options, "1"], env=env)
+        for rank in range(2)
+    ]
+    assert [process.wait() for process in started] == [0, 0]
+    check_the_same(folder)
+
+
+def check_the_same(folder):
     for one, two in zip(losses(folder / "one"), losses(folder / "two"), strict=True):
         assert one[0] == two[0]
         assert [float(value) for value in one[1:]] == pytest.approx([float(value) for value in two[1:]], rel=1e-4)
@@ -308,3 +356,37 @@ trainer.train(
     exec(text, {})
     told = json.loads((folder / "versasound_training" / "adapter" / "adapter.json").read_text())
     assert (told["encoder"], told["generator"], told["training"]["steps"]) == ("videomae", "audioldm2", 2)
+
+
+@pytest.mark.parametrize(
+    ("page", "below"), [("plugins/versasound-plugin-training/README.md", "."), ("docs/how-to/train.md", "data")]
+)
+def test_the_code_of_the_pages_runs(folder, tiny_hub, monkeypatch, page, below):
+    """As it stands there, but for how long it takes: one epoch, on the CPU, of crops that the tiny models can take."""
+    from pages import ROOT, blocks
+
+    for repository in ("cvssp/audioldm2", "stabilityai/stable-audio-open-1.0"):
+        tiny_hub.add(repository)
+    for name in ("videos", "audio"):
+        target = folder / below / name
+        target.parent.mkdir(exist_ok=True)
+        (folder / name).rename(target)
+    (block,) = blocks(ROOT / page, "python")
+    text = block.text.replace("num_epochs=100", "num_epochs=1").replace('"cuda"', '"cpu"')
+    exec(text.replace("duration_s=4.0", "duration_s=0.05"), {})
+    told = json.loads((folder / "versasound_training" / "adapter" / "adapter.json").read_text())
+    assert (told["encoder"], told["training"]["steps"]) == ("motion", 1)
+
+
+@pytest.mark.parametrize("page", ["plugins/versasound-plugin-training/README.md", "docs/how-to/train.md"])
+def test_the_configurations_of_the_pages_are_read(folder, page):
+    from pages import ROOT, blocks
+    from versasound_plugin_training import load_run
+
+    found = blocks(ROOT / page, "yaml")
+    assert found
+    for block in found:
+        (folder / "shown.yaml").write_text(block.text)
+        run = load_run("shown.yaml")
+        trained = VersaSoundTrainer(run.core.visual_encoder, run.core.audio_generator, "cpu", training=run.training)
+        assert trained.training.train == ("aligner" if "train: aligner" in block.text else "adapter")

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import torch
 
-from versasound_core.adapters import Adapter, AdapterFacts, load_adapter
 from versasound_core.errors import InvalidInputError, MediaError, ModelLoadError, VersaSoundError
 from versasound_core.log import get_logger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from versasound_core.adapters import Resampler
+    from .lessons import Lesson
 
 _FORMAT = 1
 _log = get_logger(__name__)
@@ -35,14 +34,14 @@ class Progress:
         scaler: Of half precision's gradients; None where there is none.
     """
 
-    network: Resampler
+    network: torch.nn.Module
     mean: dict[str, torch.Tensor]
     optimiser: torch.optim.Optimizer
     step: int
     scaler: torch.amp.GradScaler | None
 
 
-def save(folder: Path, progress: Progress, facts: AdapterFacts, plan: dict[str, Any], keep: int) -> Path:
+def save(folder: Path, progress: Progress, lesson: Lesson, plan: dict[str, Any], keep: int) -> Path:
     """Write `folder/step_N`, and remove all but the `keep` latest.
 
     Raises:
@@ -64,7 +63,7 @@ def save(folder: Path, progress: Progress, facts: AdapterFacts, plan: dict[str, 
     }
     try:
         aside.mkdir(parents=True)
-        Adapter(facts, progress.network).save(aside / "adapter")
+        lesson.save(progress.network, aside / lesson.kind, {})
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, aside / "state.safetensors"
         )
@@ -87,7 +86,7 @@ def there(folder: Path) -> list[Path]:
     return sorted(folder.glob("step_*"))
 
 
-def restore(path: Path, progress: Progress, facts: AdapterFacts, plan: dict[str, Any]) -> None:
+def restore(path: Path, progress: Progress, lesson: Lesson, plan: dict[str, Any]) -> None:
     """Set everything as it was when the checkpoint was written.
 
     Raises:
@@ -99,10 +98,14 @@ def restore(path: Path, progress: Progress, facts: AdapterFacts, plan: dict[str,
 
     try:
         told = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        adapter = load_adapter(path / "adapter")
-        _same(path, {**attrs.asdict(adapter.facts), **told["plan"]}, {**attrs.asdict(facts), **plan})
+        if not (path / lesson.kind).is_dir():
+            raise InvalidInputError(
+                f"the checkpoint {path} is of another run: it holds no {lesson.kind}.", "Name another output_dir."
+            )
+        facts, state = lesson.read(path / lesson.kind)
+        _same(path, {**attrs.asdict(facts), **told["plan"]}, {**attrs.asdict(lesson.facts), **plan})
         tensors = load_file(path / "state.safetensors")
-        progress.network.load_state_dict(adapter.network.state_dict())
+        progress.network.load_state_dict(state)
         for name, value in progress.mean.items():
             value.copy_(tensors[f"mean.{name}"])
         for name, parameter in progress.network.named_parameters():

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 @attrs.define
 class TrainingConfig(Section):
-    """How an adapter is trained."""
+    """What is trained, and how."""
 
-    output_dir: str = setting("versasound_training", "Folder for the adapter, checkpoints, metrics and samples.")
+    train: str = setting(
+        "adapter",
+        "What learns: an adapter for the generator, or an aligner on the encoder's features.",
+        choices=("adapter", "aligner"),
+    )
+    output_dir: str = setting("versasound_training", "Folder for what is trained, checkpoints, metrics and samples.")
     num_epochs: int = setting(100, "Times that the whole data set is gone through.", min=1)
     batch_size: int = setting(4, "Crops computed at a time, in each process.", min=1)
     learning_rate: float = setting(1e-4, "Of AdamW, at its highest.", min=0)
@@ -38,15 +43,16 @@ class TrainingConfig(Section):
     drop_text: float = setting(0.1, "Share of crops without the words.", min=0, max=1)
     drop_all: float = setting(0.1, "Share of crops with neither words nor tokens, for guidance.", min=0, max=1)
     num_tokens: int = setting(32, "Tokens that the adapter makes of a crop.", min=1)
-    width: int = setting(256, "Width of the adapter.", min=2)
-    num_layers: int = setting(2, "Depth of the adapter.", min=1)
+    width: int = setting(256, "Width of the network.", min=2)
+    num_layers: int = setting(2, "Depth of the network.", min=1)
     num_heads: int = setting(4, "Heads of the adapter's attention; the width is a multiple.", min=2)
+    max_offset_s: float = setting(1.0, "The largest offset that an aligner learns to tell.", min=0.01, unit="s")
     save_every_steps: int = setting(500, "Steps from one checkpoint to the next.", min=1)
     keep_checkpoints: int = setting(2, "Checkpoints kept.", min=1)
     sample_every_steps: int = setting(1000, "Steps from one set of samples to the next; 0 makes none.", min=0)
     log_every_steps: int = setting(10, "Steps from one line on the terminal to the next.", min=1)
     workers: int = setting(2, "Processes that decode; 0 decodes in this one.", min=0)
-    seed: int = setting(0, "The same seed gives the same adapter.", min=0)
+    seed: int = setting(0, "The same seed gives the same weights.", min=0)
 
 
 @attrs.define

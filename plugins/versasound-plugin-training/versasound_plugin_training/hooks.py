@@ -15,9 +15,9 @@ def versasound_register_commands(cli: Any) -> None:  # noqa: ANN401  (argparse's
     """Add the command `train`."""
     parser = cli.add_parser(
         "train",
-        help="teach a generator to follow the picture",
-        description="Train an adapter between an encoder and a generator, both frozen, as a configuration file says. "
-        "Repeated after an interruption, it goes on where it stopped.",
+        help="teach a generator to follow the picture, or an aligner to tell how far a sound is off",
+        description="Train an adapter between an encoder and a generator, both frozen, or an aligner on an encoder's "
+        "features, as a configuration file says. Repeated after an interruption, it goes on where it stopped.",
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file with dataset, training, visual_encoder, ...")
     parser.add_argument("-o", "--output", metavar="DIR", help="where to write (default: training.output_dir)")
@@ -30,7 +30,7 @@ def versasound_register_commands(cli: Any) -> None:  # noqa: ANN401  (argparse's
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train as the file says, and print the adapter's folder."""
+    """Train as the file says, and print the folder of what was trained."""
     from versasound_core.cli import _console as console
     from versasound_core.context import CancelToken
     from versasound_core.device import resolve_device

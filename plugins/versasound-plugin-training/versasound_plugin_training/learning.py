@@ -6,6 +6,7 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import torch
 
 from versasound_core.errors import DeviceError
@@ -16,11 +17,9 @@ from .objectives.draw import Draw
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from versasound_core.adapters import Resampler
-
     from .config import TrainingConfig
     from .crops import Batch, Item
-    from .objectives import Objective
+    from .lessons import Lesson
 
 _SEEDS = 2**63
 
@@ -29,19 +28,16 @@ class Learning:
     """The network that learns, and what makes it learn.
 
     Args:
-        network: The adapter's.
-        objective: The frozen generator and its loss.
+        lesson: The network and its loss.
         settings: See `TrainingConfig`.
         device: Where one process computes; of several, each takes the device that Accelerate gives it.
     """
 
-    def __init__(
-        self, network: Resampler, objective: Objective, settings: TrainingConfig, device: torch.device
-    ) -> None:
+    def __init__(self, lesson: Lesson, settings: TrainingConfig, device: torch.device) -> None:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
 
-        self.settings, self.objective = settings, objective
+        self.settings, self.lesson, network = settings, lesson, lesson.network
         AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
         mixed = {"fp32": "no", "auto": _best(device)}.get(settings.precision, settings.precision)
         if mixed == "fp16" and device.type == "cpu":
@@ -52,11 +48,10 @@ class Learning:
         self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.is_first = self.accelerator.is_main_process
         self.device = device if self.processes == 1 else self.accelerator.device
-        for module in objective.modules.values():
+        for module in lesson.frozen.values():
             module.requires_grad_(False).eval().to(self.device)
         if settings.gradient_checkpointing:
-            objective.checkpoint_gradients()
-            network.checkpointing = True
+            lesson.checkpoint_gradients()
         network.to(self.device).train()
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
@@ -107,25 +102,18 @@ class Learning:
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch. An item draws by its place in the step, whichever process it is in."""
         draw = Draw([_generator(self.settings.seed, self.progress.step, place) for place in batch.places], self.device)
-        chance = draw.uniform(len(batch.places), 2)
-        shown = chance[:, 0] >= self.settings.drop_all
-        heard = torch.stack([shown & (chance[:, 1] >= self.settings.drop_text), shown], 1)
-        encoded = self.objective.encode(batch.sound.to(self.device))
+        encoded = self.lesson.encode(batch, self.device)
+        batch = attrs.evolve(batch, seen=batch.seen.to(self.device), times_s=batch.times_s.to(self.device))
         with self.accelerator.autocast():
-            tokens = self.network(batch.seen.to(self.device), batch.times_s.to(self.device))
-            seconds = batch.sound.shape[2] / self.objective.sample_rate
-            return self.objective.loss(encoded, tokens.float(), batch.prompts, seconds, heard, draw).mean()
+            return self.lesson.loss(self.network, batch, encoded, draw)
 
     @torch.no_grad()
-    def sample(self, items: Sequence[Item], seconds: float) -> torch.Tensor:
-        """Return what the generator makes of crops, `[B, C, T]`, always from the same noise."""
-        network = self.mean_network()
-        seen = torch.stack([item[0] for item in items]).to(self.device)
-        tokens = network(seen, items[0][1].to(self.device))
+    def sample(self, items: Sequence[Item], seconds: float) -> torch.Tensor | None:
+        """Return what is to be heard of crops, `[B, C, T]`, always from the same noise; None if nothing is."""
         draw = Draw([_generator(self.settings.seed, 0, k) for k in range(len(items))], self.device)
-        return self.objective.sample(tokens, [item[3] for item in items], seconds, draw)
+        return self.lesson.sample(self.mean_network(), items, seconds, draw)
 
-    def mean_network(self) -> Resampler:
+    def mean_network(self) -> torch.nn.Module:
         """Return a copy of the network with the mean weights."""
         import copy
 

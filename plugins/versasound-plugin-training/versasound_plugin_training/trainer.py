@@ -1,4 +1,4 @@
-"""Teaches a frozen generator to follow the picture, by training the adapter between it and a frozen encoder."""
+"""Teaches a frozen generator to follow the picture, or an aligner to tell how far a sound is off it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import torch
 
-from versasound_core.adapters import Adapter, AdapterFacts, adapter_inputs
 from versasound_core.config import AudioGeneratorConfig, Config, VisualEncoderConfig
+from versasound_core.containers import AudioData
 from versasound_core.context import CancelToken, RunContext
 from versasound_core.device import place_for, resolve_device
 from versasound_core.errors import Cancelled, DeviceError, InvalidInputError, MediaError
@@ -23,6 +23,7 @@ from .crops import Crops, Order, batches
 from .dataset import VideoAudioDataset
 from .features import Features
 from .learning import Learning
+from .lessons import adapter_lesson, aligner_lesson
 from .metrics import Metrics
 from .objectives.load import load_objective, variant_of
 
@@ -33,19 +34,20 @@ if TYPE_CHECKING:
 
     from versasound_core.context import Progress
 
-    from .objectives import Objective
+    from .lessons import Lesson
 
 _FITTED_ON = 64
 _log = get_logger(__name__)
 
 
 class VersaSoundTrainer:
-    """Trains an adapter from an encoder to a generator, both frozen, with the generator's own loss.
+    """Trains an adapter from an encoder to a generator, both frozen, with the generator's own loss; or an aligner.
 
     Args:
         visual_encoder_config: Which encoder, as in the configuration's section `visual_encoder`; None or `...` for the
             defaults.
-        audio_generator_config: Which generator, as in the section `audio_generator`; None or `...` for the defaults.
+        audio_generator_config: Which generator, as in the section `audio_generator`; None or `...` for the defaults. An
+            aligner has none.
         device: `auto`, `cuda`, `cuda:N`, `mps` or `cpu`; of several processes (`accelerate launch`) each takes its own.
             Where there is no GPU, the CPU takes its place, with a `DeviceFallbackWarning`.
         training: All other settings, a `TrainingConfig` or a mapping of what differs from its defaults.
@@ -74,8 +76,10 @@ class VersaSoundTrainer:
         )
         core.temporal_aligner.sync_method = core.audio_refiner.backend = "none"
         self.recipe = Recipe.from_config(core)
-        self.variant = variant_of(self.recipe.generator, self.recipe.generator_options)
         self.training = TrainingConfig.from_mapping(training)
+        self.variant = ""
+        if self.training.train == "adapter":
+            self.variant = variant_of(self.recipe.generator, self.recipe.generator_options)
         if self.training.width % self.training.num_heads or self.training.num_heads % 2:
             raise InvalidInputError(
                 f"training.width={self.training.width} must be a multiple of training.num_heads="
@@ -108,7 +112,7 @@ class VersaSoundTrainer:
             output_dir: Folder for everything that is written.
 
         Returns:
-            The folder of the adapter, `output_dir/adapter`.
+            The folder of what was trained, `output_dir/adapter` or `output_dir/aligner`.
 
         Raises:
             InvalidInputError: If the data set is none, or there is a checkpoint of another run.
@@ -129,6 +133,21 @@ class VersaSoundTrainer:
         out = _writable(settings.output_dir)
         features = Features(self.recipe.encoder, self.recipe.encoder_options, "fp32")
         dataset = dataset.restricted(features.compute(dataset.pairs, self.ctx.part(0, 0.1)))
+        lesson = self._lesson(settings, dataset, features)
+        try:
+            run = _Run(self, settings, dataset, features, lesson, out)
+            return run.go()
+        except torch.cuda.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{self.device} ran out of memory.",
+                "Set a smaller batch_size with more gradient_accumulation_steps, or gradient_checkpointing: true.",
+            ) from error
+
+    def _lesson(self, settings: TrainingConfig, dataset: VideoAudioDataset, features: Features) -> Lesson:
+        """Load what is taught, with weights that nothing has trained."""
+        name, first = self.recipe.encoder, features.of(dataset.pairs[0].video)
+        if settings.train == "aligner":
+            return aligner_lesson(first, name, dataset.duration_s, settings)
         self.ctx.report(0.1, f"loading {self.recipe.generator}")
         objective = load_objective(self.recipe.generator, self.recipe.generator_options)
         if dataset.duration_s > objective.longest_s + 1e-6:
@@ -137,14 +156,7 @@ class VersaSoundTrainer:
                 f"{self.recipe.generator} makes at once.",
                 "Choose a smaller duration_s.",
             )
-        try:
-            run = _Run(self, settings, dataset, features, objective, out)
-            return run.go()
-        except torch.cuda.OutOfMemoryError as error:
-            raise DeviceError(
-                f"{self.device} ran out of memory.",
-                "Set a smaller batch_size with more gradient_accumulation_steps, or gradient_checkpointing: true.",
-            ) from error
+        return adapter_lesson(first, name, (self.recipe.generator, self.variant), objective, settings)
 
 
 class _Run:
@@ -156,27 +168,14 @@ class _Run:
         settings: TrainingConfig,
         dataset: VideoAudioDataset,
         features: Features,
-        objective: Objective,
+        lesson: Lesson,
         out: Path,
     ) -> None:
         self.ctx, self.settings, self.out = trainer.ctx, settings, out
-        self.dataset, self.objective = dataset, objective
-        first = features.of(dataset.pairs[0].video)
-        self.facts = AdapterFacts(
-            encoder=str(first.metadata.get("backbone", trainer.recipe.encoder)),
-            encoder_variant=first.metadata.get("variant"),
-            feature_dim=first.get_feature_dim(),
-            generator=trainer.recipe.generator,
-            variant=trainer.variant,
-            token_dim=objective.token_dim,
-            num_tokens=settings.num_tokens,
-            width=settings.width,
-            num_layers=settings.num_layers,
-            num_heads=settings.num_heads,
-        )
-        network = self.facts.network(settings.seed)
-        network.fit_scale(torch.cat([adapter_inputs(features.of(p.video))[0][0] for p in dataset.pairs[:_FITTED_ON]]))
-        self.learning = Learning(network, objective, settings, trainer.device)
+        self.dataset, self.lesson = dataset, lesson
+        self.crops = Crops(dataset, features, lesson.sample_rate, lesson.channels)
+        lesson.fit_scale([self.crops.item((0, index, 0)) for index in range(min(_FITTED_ON, len(dataset)))])
+        self.learning = Learning(lesson, settings, trainer.device)
         self.order = Order(
             count=len(dataset),
             batch_size=settings.batch_size,
@@ -186,7 +185,6 @@ class _Run:
             epochs=settings.num_epochs,
             seed=settings.seed,
         )
-        self.crops = Crops(dataset, features, objective.sample_rate, objective.channels)
         self.plan = {
             "crops": len(dataset),
             "duration_s": dataset.duration_s,
@@ -204,7 +202,7 @@ class _Run:
         folder = self.out / "checkpoints"
         progress = learning.progress
         for path in reversed(checkpoint.there(folder)[-1:]):
-            checkpoint.restore(path, progress, self.facts, self.plan)
+            checkpoint.restore(path, progress, self.lesson, self.plan)
             _log.info("going on after step %d of %d", progress.step, steps)
         begun, loss, saved = time.monotonic(), float("nan"), progress.step
         left = batches(self.crops, self.order, progress.step, settings.workers)
@@ -225,7 +223,7 @@ class _Run:
                 if progress.step % settings.save_every_steps == 0:
                     saved = self.save(folder)
                 if settings.sample_every_steps and progress.step % settings.sample_every_steps == 0:
-                    self.listen(parts[0].sound.shape[-1] / self.objective.sample_rate)
+                    self.listen(parts[0].sound.shape[-1] / self.lesson.sample_rate)
                 self.ctx.report(0.1 + 0.9 * progress.step / steps, f"step {progress.step} of {steps}, loss {loss:.4f}")
         except Cancelled as error:
             if saved != progress.step:
@@ -246,9 +244,9 @@ class _Run:
             "step_size": self.order.step_size,
             "seed": settings.seed,
         }
-        target = self.out / "adapter"
+        target = self.out / self.lesson.kind
         if learning.is_first:
-            Adapter(attrs.evolve(self.facts, training=about), learning.mean_network()).save(target)
+            self.lesson.save(learning.mean_network(), target, about)
         learning.wait()
         return target
 
@@ -256,24 +254,26 @@ class _Run:
         """Write a checkpoint and return its step."""
         progress = self.learning.progress
         if self.learning.is_first:
-            checkpoint.save(folder, progress, self.facts, self.plan, self.settings.keep_checkpoints)
+            checkpoint.save(folder, progress, self.lesson, self.plan, self.settings.keep_checkpoints)
         self.learning.wait()
         return progress.step
 
     def listen(self, seconds: float) -> None:
-        """Write what the generator makes of the first crops with the adapter as it is."""
-        from versasound_core.containers import AudioData
+        """Write what is heard of the first crops as things stand."""
         from versasound_core.media.audio import save_audio
 
         if not self.learning.is_first:
             return
         count = min(2, len(self.dataset))
         items = [self.crops.item((0, index, index)) for index in range(count)]
+        made = self.learning.sample(items, seconds)
+        if made is None:
+            return
         folder = self.out / "samples"
         folder.mkdir(exist_ok=True)
-        for index, sound in enumerate(self.learning.sample(items, seconds)):
+        for index, sound in enumerate(made):
             peak = sound.abs().max().clamp_min(1.0)
-            audio = AudioData(sound[None].float().cpu() / peak, self.objective.sample_rate)
+            audio = AudioData(sound[None].float().cpu() / peak, self.lesson.sample_rate)
             name = self.dataset.pairs[self.dataset.place(index, 0)[0]].video.stem
             save_audio(audio, folder / f"step_{self.learning.progress.step:08d}_{name}.wav")
 

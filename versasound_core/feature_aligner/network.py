@@ -49,6 +49,13 @@ class FeatureAligner(nn.Module):
         self.see, self.hear = _Side(visual_dim, hidden_dim, num_layers), _Side(audio_dim, hidden_dim, num_layers)
         self.sharpness = nn.Parameter(torch.tensor(math.log(10.0)))
 
+    def fit_scale(self, visual: torch.Tensor, audio: torch.Tensor) -> None:
+        """Take mean and deviation of each channel from features `[..., D]`, so that all count alike at first."""
+        for side, features in ((self.see, visual), (self.hear, audio)):
+            flat = features.detach().flatten(0, -2).float()
+            side.mean.copy_(flat.mean(0))
+            side.deviation.copy_(flat.std(0, correction=0).clamp_min(1e-2))
+
     def forward(self, visual: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         """Return logits `[B, 2 * max_lag + 1]`; column `k` says that the sound must move `k - max_lag` steps later.
 
@@ -105,8 +112,13 @@ def shifted(audio: torch.Tensor, steps: int) -> torch.Tensor:
 
 
 class _Side(nn.Module):
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
     def __init__(self, features: int, width: int, layers: int) -> None:
         super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
         self.enter = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, width))
         self.place = nn.Conv1d(width, width, _KERNEL, padding=_KERNEL // 2, groups=math.gcd(width, 16))
         layer = nn.TransformerEncoderLayer(
@@ -115,7 +127,7 @@ class _Side(nn.Module):
         self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        x = self.enter(features)
+        x = self.enter((features - self.mean) / self.deviation)
         x = x + nn.functional.gelu(self.place(x.transpose(1, 2))).transpose(1, 2)
         x = cast("torch.Tensor", self.layers(x))
         x = x - x.mean(1, keepdim=True)  # what is always there says nothing about time

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from versasound_plugin_learned import FeatureAligner
-from versasound_plugin_learned.features import shifted
 
 from versasound_core.errors import InvalidInputError
+from versasound_core.feature_aligner import FeatureAligner, shifted
 
 SIZES = {"visual_dim": 12, "audio_dim": 20, "hidden_dim": 32, "num_layers": 1, "max_lag": 6}
 
