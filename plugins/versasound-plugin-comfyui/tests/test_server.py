@@ -8,6 +8,8 @@ import json
 import os
 import re
 import resource
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from versasound_core.scenes import random_scene, write_scene
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden" / "object_info.json"
-CLIP = "openai/clip-vit-base-patch16"
+CLIP, DINOV2 = "openai/clip-vit-base-patch16", "facebook/dinov2-base"
 
 
 pytestmark = pytest.mark.skipif(
@@ -43,6 +45,18 @@ class Node:
 
 NODE_CLASS_MAPPINGS = {{"{name}": Node}}
 """
+# What other packs hand on when they found nothing.
+NOTHING = """
+import torch
+
+class Nothing:
+    RETURN_TYPES, FUNCTION, CATEGORY = ("AUDIO", "IMAGE"), "run", "test"
+    @classmethod
+    def INPUT_TYPES(cls): return {"required": {}}
+    def run(self): return {"waveform": torch.zeros(0, 1, 9), "sample_rate": 9}, torch.zeros(0, 64, 64, 3)
+
+NODE_CLASS_MAPPINGS = {"Nothing": Nothing}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +71,11 @@ def server(tmp_path_factory, tiny_hub_files):
         (pack / "__init__.py").write_text(PACK.format(name=word))
         (pack / "inference" / "__init__.py").touch()
         (pack / "inference" / f"{word}.py").write_text(f"WHO = {name!r}\n")
+    (base / "custom_nodes" / "nothing.py").write_text(NOTHING)
     install(base)
+    more = {"elsewhere": {"base_path": str(base / "elsewhere"), "versasound": "weights"}}
+    (base / "extra_model_paths.yaml").write_text(json.dumps(more))
+    shutil.copytree(tiny_hub_files.add(DINOV2), base / "elsewhere" / "weights" / Path(DINOV2).name)
     site = base / "site"
     packages.install(site, "slow", packages.SLOW, packages.SLOW_OPTIONS)
     packages.install(site, "every", packages.SLOW, json.dumps(golden.EVERY))
@@ -309,6 +327,20 @@ def test_weights_stay_until_comfyui_frees_them(server, info):
     assert "loaded" in made(3)
 
 
+def test_room_is_made_for_a_backend_and_not_of_its_own_weights():
+    home, python = comfy_server.where()
+    command = [python, Path(comfy_server.__file__).with_name("room.py"), "--cpu"]
+    env = {**os.environ, "PYTHONPATH": str(home)}
+    made = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout.splitlines()[-1]) == {
+        "before": ["a model", "other", "wanted"],
+        "it holds all it needs": ["a model", "other", "wanted"],
+        "it needs more": ["wanted"],
+        "unloaded": [],
+    }
+
+
 class TestWrong:
     @pytest.mark.parametrize(
         ("change", "words"),
@@ -358,6 +390,18 @@ class TestWrong:
         }
         assert "Does the video have a sound track?" in failed(server, workflow)
 
+    def test_empty_batches(self, server, info):
+        workflow = {
+            "1": node("Nothing"),
+            "2": node("VersaSound_AudioRefiner", audio=["1", 0], **defaults(info, "AudioRefiner")),
+            "3": node("PreviewAudio", audio=["2", 0]),
+        }
+        assert "empty batch" in failed(server, workflow)
+        workflow = add_sound(info)
+        workflow["0"] = node("Nothing")
+        workflow["1"] = node("CreateVideo", images=["0", 1], fps=16.0)
+        assert "no pictures" in failed(server, workflow)
+
     def test_no_room_to_write(self, server, info):
         process = server._process.pid
         soft, hard = resource.prlimit(process, resource.RLIMIT_FSIZE)
@@ -390,6 +434,20 @@ def test_weights_are_fetched_when_their_licence_is_accepted(server, info):
         "3": node("PreviewAny", source=["2", 1]),
     }
     assert "(" in server.run(looking)["outputs"]["3"]["text"][0]  # it has words now
+
+
+def test_weights_in_the_extra_folders_of_models_are_found(server, info):
+    names = [o["key"] for o in info["VersaSound_VisualFeatureExtractor"]["input"]["required"]["encoder"][1]["options"]]
+    if "dinov2" not in names:
+        pytest.skip("versasound-plugin-dinov2 is not installed where ComfyUI runs")
+    eyes = chosen(info, "VisualFeatureExtractor", "encoder", "dinov2", variant="base")
+    workflow = {
+        "1": node("LoadVideo", file="scene.mp4"),
+        "2": node("VersaSound_VisualFeatureExtractor", video=["1", 0], **eyes),
+        "3": node("PreviewAny", source=["2", 1]),
+    }
+    entry = server.run(workflow)
+    assert entry["status"]["status_str"] == "success", comfy_server.messages(entry)
 
 
 def test_plugin_installed_meanwhile_is_offered_without_a_restart(server):

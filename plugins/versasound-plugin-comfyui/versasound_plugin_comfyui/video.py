@@ -29,7 +29,7 @@ def clip_of(video: Any) -> VideoClip:  # noqa: ANN401  (ComfyUI's VideoInput)
     temporary files, once for the same content.
 
     Raises:
-        InvalidInputError: It is no VIDEO.
+        InvalidInputError: It is no VIDEO, or one without pictures.
         MediaError: It cannot be read or saved.
     """
     if not hasattr(video, "get_stream_source"):
@@ -43,6 +43,8 @@ def clip_of(video: Any) -> VideoClip:  # noqa: ANN401  (ComfyUI's VideoInput)
     if isinstance(source, str):
         return VideoClip.open(source)
     data = source.getbuffer()
+    if not len(data):
+        raise InvalidInputError("the VIDEO has no pictures in it.", "Give Create Video one image or more.")
     return VideoClip.open(_saved(hashlib.sha256(data).hexdigest(), lambda path: path.write_bytes(data)))
 
 

@@ -13,7 +13,7 @@ KIND = "versasound"
 
 def use_comfyui_folders() -> None:
     """Have VersaSound look for weights in ComfyUI's folders too, whatever ComfyUI adds to them later."""
-    folder_paths.add_model_folder_path(KIND, str(Path(folder_paths.models_dir, KIND)))
+    folder_paths.add_model_folder_path(KIND, str(Path(folder_paths.models_dir, KIND)), is_default=True)
     if folders not in core.more_caches:
         core.more_caches.append(folders)
 

@@ -52,6 +52,8 @@ class Server:
     def __enter__(self) -> Server:
         command = [self.python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--disable-api-nodes", "--base-directory", self.base, "--database-url", "sqlite:///:memory:"]
+        if (more := self.base / "extra_model_paths.yaml").exists():
+            command += ["--extra-model-paths-config", more]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self.home, env=self.env, stdout=log, stderr=log)
         end = time.monotonic() + START_S

@@ -195,7 +195,7 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Host:
     folders = {
         "models_dir": str(folder / "models"),
         "get_temp_directory": lambda: str(folder / "temp"),
-        "add_model_folder_path": lambda kind, path: host.model_folders.append(path),
+        "add_model_folder_path": lambda kind, path, is_default: host.model_folders.insert(0, path),
         "get_folder_paths": lambda kind: list(host.model_folders),
     }
     modules = {
