@@ -1,95 +1,100 @@
-"""Training the autoencoder: sound to latents of 32 ms and back."""
+"""The autoencoder, which nothing trains: a lapped transform and the principal components of what it gives.
+
+The modified discrete cosine transform (Princen, Johnson and Bradley 1987) is one convolution as long as two latents and
+a step of one; its transpose gives the sound back. Turned to the principal components of the training sounds, the
+strongest of which are kept and brought to unit variance, it is an autoencoder of the kind that Stable Audio has.
+"""
 
 # ruff: noqa: ANN401  (diffusers has no types)
 
 from __future__ import annotations
 
-import time
+import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_SIZES = (64, 256, 1024, 2048)
-_KL = 1e-3
+_STRAIGHT = -20.0  # logarithm of how much a Snake bends
+_LOUD = 3.0
 
 
-def make_codec(config: dict[str, Any]) -> Any:
-    """Make diffusers' `AutoencoderOobleck`."""
+def lapped(hop: int) -> torch.Tensor:
+    """Return the orthonormal transform `[hop, 2 hop]`, under a sine window."""
+    time, pitch = torch.arange(2 * hop, dtype=torch.float64) + 0.5, torch.arange(hop, dtype=torch.float64) + 0.5
+    wave = torch.cos(math.pi / hop * (time + hop / 2) * pitch[:, None])
+    return (math.sqrt(2 / hop) * torch.sin(math.pi / (2 * hop) * time) * wave).float()
+
+
+def components(sounds: torch.Tensor, hop: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the `count` strongest waves `[count, 2 hop]` of sounds `[B, S]`, and how strong each is, `[count]`.
+
+    Most of a scene is silent. Strengths are such that a latent is about 1 while something sounds, not on the whole.
+    """
+    transform = lapped(hop).to(sounds)
+    frames = _heard(sounds, transform).transpose(1, 2).flatten(0, 1)
+    strengths, turn = torch.linalg.eigh(frames.T @ frames / len(frames))
+    return turn[:, -count:].T @ transform, _LOUD * strengths[-count:].sqrt()
+
+
+def latents_of(sounds: torch.Tensor, waves: torch.Tensor, strengths: torch.Tensor) -> torch.Tensor:
+    """Return what the encoder makes of sounds `[B, S]`, in a thousandth of its time: `[B, count, L]`."""
+    return _heard(sounds, waves / strengths[:, None])
+
+
+def _heard(sounds: torch.Tensor, waves: torch.Tensor) -> torch.Tensor:
+    hop = waves.shape[1] // 2
+    return functional.conv1d(sounds[:, None], waves[:, None], stride=hop, padding=hop // 2)
+
+
+def make_codec(waves: torch.Tensor, strengths: torch.Tensor, config: dict[str, Any]) -> Any:
+    """Make diffusers' `AutoencoderOobleck` of what `components` returns.
+
+    All convolutions but the last of the encoder and the first of the decoder only lay samples beside each other, or
+    pass on what comes; no unit bends or adds anything.
+    """
     from diffusers.models.autoencoders.autoencoder_oobleck import AutoencoderOobleck
 
+    ratios, channels = config["codec"]["ratios"], config["codec"]["channels"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        return AutoencoderOobleck(**config["codec"]["model"], sampling_rate=config["sound"]["sample_rate"])
-
-
-def train_codec(
-    codec: Any, sounds: torch.Tensor, config: dict[str, Any], until: float, tell: Callable[[str, int, float], None]
-) -> None:
-    """Train until the clock says `until`, then scale the latents to unit variance."""
-    device, settings = sounds.device, config["codec"]
-    generator = torch.Generator(device).manual_seed(config["seed"])
-    optimiser = torch.optim.AdamW(codec.parameters(), lr=settings["rate"], betas=(0.8, 0.99), weight_decay=1e-4)
-    begun, step = time.monotonic(), 0
-    codec.train()
-    while (now := time.monotonic()) < until:
-        share = (now - begun) / (until - begun)
-        for group in optimiser.param_groups:
-            group["lr"] = settings["rate"] * min(1.0, (step + 1) / 100) * (1 - share) ** 0.5
-        rows = torch.randint(len(sounds), (settings["batch"],), generator=generator, device=device)
-        heard = crops(sounds, rows, settings["samples"], generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            latents = codec.encode(heard[:, None]).latent_dist
-            mean, deviation = latents.mean.float(), latents.std.float()
-            noise = torch.randn(mean.shape, generator=generator, device=device)
-            made = codec.decode(mean + deviation * noise).sample[:, 0].float()
-        loss = distance(made, heard) + _KL * (mean**2 + deviation**2 - 2 * deviation.log() - 1).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
-        optimiser.step()
-        if step % 100 == 0:
-            tell("codec", step, float(loss.detach()))
-        step += 1
-    tell("codec", step, float(loss.detach()))
-    codec.eval().requires_grad_(False)
-    _unit_variance(codec, sounds[:256])
-
-
-def crops(sounds: torch.Tensor, rows: torch.Tensor, samples: int, generator: torch.Generator) -> torch.Tensor:
-    """Cut `[len(rows), samples]` out of sounds `[B, S]` at random places, at random levels."""
-    count, device = len(rows), sounds.device
-    starts = torch.randint(sounds.shape[1] - samples + 1, (count, 1), generator=generator, device=device)
-    gain = 10 ** (torch.rand(count, 1, generator=generator, device=device) * 0.6 - 0.4)
-    return sounds[rows[:, None], starts + torch.arange(samples, device=device)] * gain
-
-
-def distance(made: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
-    """How unlike sounds `[B, T]` are, to the ear more than to the eye: spectra of several resolutions."""
-    total = 5 * functional.l1_loss(made, heard)
-    for size in _SIZES:
-        window = torch.hann_window(size, device=made.device)
-        a, b = (torch.stft(x, size, size // 4, window=window, return_complex=True).abs() / size for x in (made, heard))
-        total = total + ((a - b).norm(dim=(1, 2)) / (b.norm(dim=(1, 2)) + 0.1)).mean()
-        total = total + functional.l1_loss((a + 1e-4).log(), (b + 1e-4).log())
-    return total
+        codec = AutoencoderOobleck(
+            encoder_hidden_size=2 * channels,  # means and deviations
+            downsampling_ratios=ratios,
+            channel_multiples=[1] * len(ratios),
+            decoder_channels=channels,
+            decoder_input_channels=channels,
+            audio_channels=1,
+            sampling_rate=config["sample_rate"],
+        )
+    for name, weight in codec.named_parameters():
+        nn.init.constant_(weight, _STRAIGHT if name.endswith("alpha") else 1.0 if name.endswith("_v") else 0.0)
+    encoder, decoder, beside = codec.encoder, codec.decoder, 1
+    for ratio, into, out in zip(ratios[:-1], encoder.block, reversed(decoder.block), strict=False):
+        laid = torch.zeros(beside * ratio, beside, 2 * ratio)
+        for place in range(ratio):
+            for channel in range(beside):
+                laid[place * beside + channel, channel, ratio // 2 + place] = 1
+        _set(into.conv1, laid)
+        _set(out.conv_t1, laid)
+        beside *= ratio
+    waves = waves.unflatten(1, (2 * ratios[-1], beside)).transpose(1, 2)
+    _set(encoder.block[-1].conv1, waves / strengths[:, None, None])
+    _set(decoder.block[0].conv_t1, waves * strengths[:, None, None])
+    for layer, width in ((encoder.conv1, 1), (encoder.conv2, channels), (decoder.conv1, channels), (decoder.conv2, 1)):
+        _set(layer, functional.pad(torch.eye(width)[..., None], (layer.kernel_size[0] // 2,) * 2))
+    with torch.no_grad():
+        encoder.conv2.bias[channels:] = _STRAIGHT  # latents are certain
+    return codec.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def _unit_variance(codec: Any, sounds: torch.Tensor) -> None:
-    """Give each channel of the latents mean 0 and variance 1, by changing the weights on both sides of it."""
-    latents = torch.cat([codec.encode(part[:, None]).latent_dist.mode() for part in sounds.split(32)])
-    mean, deviation = latents.mean((0, 2)), latents.std((0, 2)).clamp_min(1e-3)
-    count = len(mean)
-    into, out = codec.encoder.conv2, codec.decoder.conv1
-    into.weight_g[:count] /= deviation[:, None, None]
-    into.bias[:count] = (into.bias[:count] - mean) / deviation
-    weight = out.weight_v * out.weight_g / out.weight_v.norm(dim=(1, 2), keepdim=True)
-    out.bias += (weight * mean[None, :, None]).sum((1, 2))
-    weight = weight * deviation[None, :, None]
-    out.weight_v.copy_(weight)
-    out.weight_g.copy_(weight.norm(dim=(1, 2), keepdim=True))
+def _set(layer: Any, weight: torch.Tensor) -> None:
+    """Give a weight-normalised convolution these weights in its first channels, and nothing in the others."""
+    whole = torch.zeros_like(layer.weight_v)
+    whole[: weight.shape[0], : weight.shape[1]] = weight
+    norm = whole.norm(dim=(1, 2), keepdim=True)
+    layer.weight_g.copy_(norm)
+    layer.weight_v.copy_(torch.where(norm > 0, whole / norm.clamp_min(1e-12), torch.ones_like(whole)))

@@ -19,7 +19,7 @@ _LETTERS = [chr(code) for code in range(33, 127)]
 
 
 def make_pipeline(codec: Any, config: dict[str, Any], folder: Path) -> Any:
-    """Make diffusers' `StableAudioPipeline` around a trained codec, all else untrained."""
+    """Make diffusers' `StableAudioPipeline` around an autoencoder, all else untrained."""
     from diffusers.models.transformers.stable_audio_transformer import StableAudioDiTModel
     from diffusers.pipelines.stable_audio.modeling_stable_audio import StableAudioProjectionModel
     from diffusers.pipelines.stable_audio.pipeline_stable_audio import StableAudioPipeline
@@ -29,9 +29,9 @@ def make_pipeline(codec: Any, config: dict[str, Any], folder: Path) -> Any:
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -3.0) for letter in ["▁", *_LETTERS])]
     T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=text["length"]).save_pretrained(folder / "tokenizer")
     t5 = T5Config(vocab_size=len(pieces), d_model=text["width"], d_ff=128, d_kv=16, num_layers=2, num_heads=4)
-    latents = config["codec"]["model"]["decoder_input_channels"]
+    latents = config["codec"]["channels"]
     transformer = StableAudioDiTModel(
-        sample_size=config["sound"]["crop"],
+        sample_size=round(config["window_s"] * config["sample_rate"] / codec.hop_length),
         in_channels=latents,
         out_channels=latents,
         cross_attention_dim=settings["num_attention_heads"] * settings["attention_head_dim"],
@@ -41,6 +41,7 @@ def make_pipeline(codec: Any, config: dict[str, Any], folder: Path) -> Any:
         **settings,
     )
     _give_positions(transformer)
+    _pass_on(transformer)
     return StableAudioPipeline(
         vae=codec,
         text_encoder=T5EncoderModel(t5),
@@ -49,7 +50,7 @@ def make_pipeline(codec: Any, config: dict[str, Any], folder: Path) -> Any:
         ),
         tokenizer=T5Tokenizer.from_pretrained(folder / "tokenizer"),
         transformer=transformer,
-        scheduler=_scheduler()(solver_order=2, prediction_type="v_prediction", sigma_min=0.05, sigma_max=100.0),
+        scheduler=_scheduler()(solver_order=2, prediction_type="v_prediction", sigma_min=0.3, sigma_max=100.0),
     )
 
 
@@ -76,6 +77,14 @@ def _give_positions(transformer: Any) -> None:
         pair = head * size + min(1 + head // 2, half - 1)
         block.attn1.to_q.weight[pair, one] = 3.0
         block.attn1.to_k.weight[pair + half * (head % 2), marker] = 0.6
+
+
+@torch.no_grad()
+def _pass_on(transformer: Any) -> None:
+    """Begin with a network that passes its noise on, which is most of what it has to answer."""
+    transformer.preprocess_conv.weight.zero_()
+    transformer.postprocess_conv.weight.zero_()
+    transformer.proj_out.weight.copy_(transformer.proj_in.weight.T)
 
 
 def _scheduler() -> Any:

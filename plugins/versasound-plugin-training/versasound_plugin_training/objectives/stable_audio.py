@@ -42,6 +42,7 @@ class StableAudioObjective:
         self.token_dim = int(pipe.projection_model.config.conditioning_dim)
         self.longest_s = pipe.transformer.config.sample_size * pipe.vae.hop_length / self.sample_rate
         self._latents = int(pipe.transformer.config.in_channels)
+        self._angles = math.atan(pipe.scheduler.config.sigma_min), math.atan(pipe.scheduler.config.sigma_max)
         self._silence: torch.Tensor | None = None
         self._texts: dict[str, torch.Tensor] = {}
 
@@ -104,8 +105,9 @@ class StableAudioObjective:
         """Return the loss of each item for text that is embedded already and begins and ends in seconds, `[B]` each."""
         scheduler = self.pipe.scheduler
         share, noise = draw.uniform(len(latents)), draw.normal(*latents.shape)
-        # Evenly spread over the angle between signal and noise, as far as the sampler begins.
-        sigma = torch.tan(share * math.atan(scheduler.config.sigma_max)).clamp_min(1e-4)[:, None, None]
+        # Evenly spread over the angle between signal and noise, from where the sampler ends to where it begins.
+        least, most = self._angles
+        sigma = torch.tan(least + share * (most - least))[:, None, None]
         noisy = latents + sigma * noise
         one, none = torch.ones_like(sigma), torch.zeros_like(sigma)
         kept = scheduler.precondition_outputs(one, none, sigma)
@@ -179,7 +181,8 @@ class StableAudioObjective:
         begin = torch.zeros(count, device=device)
         words, times = self.condition(tokens, text, heard, (begin, begin + seconds))
         words, times = torch.cat([torch.zeros_like(words), words]), torch.cat([times, times])
-        angles = torch.linspace(math.atan(scheduler.config.sigma_max), 0, steps + 1).tolist()
+        least, most = self._angles
+        angles = [*torch.linspace(most, least, steps).tolist(), 0.0]
         for angle, following in itertools.pairwise(angles):
             sigma = torch.full((1,), math.tan(angle), device=device)
             noisy = latents / math.cos(angle)  # signal 1, noise sigma
