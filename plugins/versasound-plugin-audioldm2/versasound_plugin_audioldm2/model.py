@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from versasound_core.steering import Job
 
 _BUCKET = 256  # frames: 2.56 s
+_STEPS, _GUIDANCE = 200, 3.5  # the pipeline's own defaults
 
 
 def build(  # noqa: PLR0913  (from where, to where, and the options)
@@ -55,8 +56,8 @@ class AudioLDM2:
     """
 
     channels = 1
-    steps: int | None = 200  # the pipeline's own defaults
-    guidance = 3.5
+    steps: int | None = _STEPS
+    guidance = _GUIDANCE
 
     def __init__(self, pipe: Any, window_s: float, *, is_compiled: bool = False) -> None:  # noqa: ANN401
         self.pipe = pipe
@@ -81,7 +82,7 @@ class AudioLDM2:
         scheduler, device = self.pipe.scheduler, self.pipe._execution_device
         guidance = self.guidance if jobs[0].guidance is None else jobs[0].guidance
         said = padded(self._texts(jobs, guided=guidance > 1), 64 if self._is_compiled else 1)
-        scheduler.set_timesteps(self._allowed(jobs[0].steps or self.steps), device=device)
+        scheduler.set_timesteps(self._allowed(jobs[0].steps or _STEPS), device=device)
         latents = torch.cat([self._noise(job, said.words.dtype) for job in jobs]).to(device)
         first = 0
         if jobs[0].draft is not None:

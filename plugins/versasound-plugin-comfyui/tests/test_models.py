@@ -149,7 +149,6 @@ class TestAligner:
             assert TemporalAlignmentModule()(sound, torch.randn(1, 24, 768), "cross_correlation") is sound
 
     def test_the_sizes_are_those_of_a_network_to_train(self):
-        pytest.importorskip("versasound_plugin_learned")
         before = torch.get_rng_state()
         module = TemporalAlignmentModule(visual_dim=6, audio_dim=5, hidden_dim=16, num_layers=1)
         assert torch.equal(torch.get_rng_state(), before)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from versasound_core.feature_aligner import FeatureAligner as FeatureAligner
-
     from .aligner import LearnedAligner as LearnedAligner
 
-__all__ = ["FeatureAligner", "LearnedAligner"]
+__all__ = ["LearnedAligner"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
@@ -17,8 +15,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  (PEP 562)
         from .aligner import LearnedAligner
 
         return LearnedAligner
-    if name == "FeatureAligner":
-        from versasound_core.feature_aligner import FeatureAligner
-
-        return FeatureAligner
     raise AttributeError(name)

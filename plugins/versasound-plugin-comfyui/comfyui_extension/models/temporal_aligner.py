@@ -14,6 +14,7 @@ from versasound_core.containers import AudioData, VisualFeatures
 from versasound_core.context import RunContext
 from versasound_core.device import resolve_device
 from versasound_core.errors import InvalidInputError
+from versasound_core.feature_aligner import FeatureAligner
 
 from .clock import over
 
@@ -40,7 +41,7 @@ class TemporalAlignmentModule(nn.Module):
         device: `auto`, `cuda`, `cuda:N`, `mps` or `cpu`.
 
     Attributes:
-        feature_aligner: A `versasound_plugin_learned.FeatureAligner`; None if that plugin is not installed.
+        feature_aligner: A `versasound_core.feature_aligner.FeatureAligner`.
 
     Raises:
         InvalidInputError: A width or a depth that is no whole number above 0.
@@ -118,11 +119,7 @@ def align(
     return attrs.evolve(moved, metadata={**moved.metadata, "sync_confidence": list(alignment.confidence)})
 
 
-def _to_train(sizes: dict[str, int]) -> nn.Module | None:
-    try:
-        from versasound_plugin_learned import FeatureAligner
-    except ImportError:
-        return None
+def _to_train(sizes: dict[str, int]) -> FeatureAligner:
     state = torch.get_rng_state()
     torch.default_generator.manual_seed(0)  # the same weights every time, and nobody else's random numbers used up
     try:
