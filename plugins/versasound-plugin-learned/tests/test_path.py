@@ -29,7 +29,9 @@ def pair(late: Callable[[np.ndarray], np.ndarray], seed: int = 0, sound_s: float
         place = round(time_s * RATE_HZ)
         seen[place - 3 : place + 4] += 0.9 / 7
     heard_s = times_s + late(times_s)
-    return Pair(seen, strikes(seen), moments(heard_s[(heard_s > 0) & (heard_s < sound_s)]), sound_s)
+    heard = moments(heard_s[(heard_s > 0) & (heard_s < sound_s)])
+    none = np.zeros(round(max(PICTURE_S, sound_s) * 100), np.float32)
+    return Pair(seen, strikes(seen), heard, sound_s, none, none)
 
 
 @pytest.mark.parametrize("shift_s", [-0.9, -0.2, 0.0, 0.35, 0.9])

@@ -29,12 +29,17 @@ def told(pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
     """Return the features `[K, 3]` of pairs that belong together, and of the same pictures with other sounds."""
     usable = [pair for pair in pairs if len(pair.heard.times_s) and len(pair.struck.times_s)]
     others = usable[_OTHER:] + usable[:_OTHER]
-    swapped = [a._replace(heard=b.heard, sound_s=b.sound_s) for a, b in zip(usable, others, strict=True)]
+    swapped = [_swapped(a, b) for a, b in zip(usable, others, strict=True)]
     rows = [
         [features(pair, search(pair, _REACH_S, adaptive=True), _REACH_S, adaptive=True) for pair in some]
         for some in (usable, swapped)
     ]
     return np.array(rows[0]), np.array(rows[1])
+
+
+def _swapped(picture: Pair, sound: Pair) -> Pair:
+    flux = np.pad(sound.flux, (0, max(len(picture.flux) - len(sound.flux), 0)))[: len(picture.flux)]
+    return picture._replace(heard=sound.heard, sound_s=sound.sound_s, flux=flux)
 
 
 def fitted(own: np.ndarray, other: np.ndarray) -> np.ndarray:

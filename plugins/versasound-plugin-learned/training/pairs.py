@@ -9,8 +9,7 @@ import attrs
 import numpy as np
 import torch
 from camera import film
-from versasound_plugin_learned.evidence import Pair
-from versasound_plugin_learned.strikes import onsets, seen, strikes
+from versasound_plugin_learned.evidence import Pair, pairs
 
 from versasound_core import registry
 from versasound_core.containers import EventTrack, GenerationRequest, VisualFeatures
@@ -96,14 +95,12 @@ def _pair(view: EventView, struck_s: np.ndarray, fault: str, rng: np.random.Gene
         duration_s=duration_s, prompt="impact", seed=int(rng.integers(2**31)), sample_rate=_RATE
     )
     audio = foley.generate(VisualFeatures(torch.zeros(1, 10, 1), {"fps": 10.0}, track), request, RunContext())
-    density = seen(view)
-    pair = Pair(density, strikes(density), onsets(audio)[0], audio.duration)
-    return Made(fault, pair, heard_s[inside] - start_s, struck_s[inside] - start_s)
+    picture = EventTrack(track.envelope, track.rate_hz, [[]], views=[view])
+    return Made(fault, next(pairs(picture, audio)), heard_s[inside] - start_s, struck_s[inside] - start_s)
 
 
 def rendered(count: int) -> Iterator[Pair]:
     """The pairs of the benchmark's rendered columns, `count` each."""
     for fault in FAULTS:
         for case in cases.rendered(fault, count):
-            density = seen(case.features.events.views[0])
-            yield Pair(density, strikes(density), onsets(case.audio)[0], case.audio.duration)
+            yield from pairs(case.features.events, case.audio)

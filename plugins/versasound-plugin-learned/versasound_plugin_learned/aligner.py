@@ -9,16 +9,19 @@ from versasound_core.device import one_thread
 from versasound_core.errors import InvalidInputError
 from versasound_core.feature_aligner import load_aligner
 
-from . import confidence, own, path, strikes
-from .evidence import Pair
+from . import confidence, own, path
+from .evidence import pairs
 from .smooth import offsets
+from .strikes import RATE_HZ
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from versasound_core.containers import AudioData, EventView, VisualFeatures
+    from versasound_core.containers import AudioData, VisualFeatures
     from versasound_core.context import RunContext
     from versasound_core.feature_aligner import TrainedAligner
+
+    from .evidence import Pair
 
 _SAME_S = 0.004  # what is nearer needs no moving
 
@@ -56,8 +59,9 @@ class LearnedAligner:
             self._own = self._own or load_aligner(self.weights)
             with one_thread():
                 return own.estimate(self._own, audio, features, self.max_offset_s, self.min_confidence)
-        views = features.events.views if features.events else None
-        if views is None:
+        events = features.events
+        views = events.views if events else None
+        if events is None or views is None:
             raise InvalidInputError(
                 "learned needs features whose events keep a view of the clip.", "Add them with detect_events(clip)."
             )
@@ -65,20 +69,18 @@ class LearnedAligner:
             raise InvalidInputError(f"{len(views)} clips cannot be aligned with {audio.shape[0]} sounds.")
         knots, confidences = [], []
         with one_thread():
-            for item, (view, heard) in enumerate(zip(views, strikes.onsets(audio), strict=True)):
+            for item, pair in enumerate(pairs(events, audio)):
                 ctx.report(item / len(views), "measuring the offset")
-                found, sure = self._item(view, heard, audio.duration)
+                found, sure = self._item(pair)
                 knots.append(found)
                 confidences.append(sure)
         return Alignment(knots, confidences)
 
-    def _item(self, view: EventView, heard: strikes.Moments, sound_s: float) -> tuple[list[tuple[float, float]], float]:
-        density = strikes.seen(view)
-        struck = strikes.strikes(density)
+    def _item(self, pair: Pair) -> tuple[list[tuple[float, float]], float]:
+        struck, heard = pair.struck, pair.heard
         if len(heard.times_s) == 0 or len(struck.times_s) == 0:
             return [], 0.0
-        reach_s = min(self.max_offset_s, max(sound_s, len(density) / strikes.RATE_HZ))
-        pair = Pair(density, struck, heard, sound_s)
+        reach_s = min(self.max_offset_s, max(pair.sound_s, len(pair.seen) / RATE_HZ))
         way = path.search(pair, reach_s, adaptive=self.adaptive)
         sure = confidence.probability(confidence.features(pair, way, reach_s, adaptive=self.adaptive))
         if sure < self.min_confidence:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TURNS = (0.0, 0.37, 0.71)  # parts of the sound by which it is turned after it was played backward
 _MOST_ODDS = 12.0
 # Fitted by `training/confidence.py` on scenes made for it: a logistic regression.
-_BEGIN, _OF_SHARE, _OF_LIFT, _OF_ODDS = -1.71, 2.42, 11.65, 0.16
+_BEGIN, _OF_SHARE, _OF_LIFT, _OF_ODDS = -2.23, 4.25, 9.01, 0.2
 
 
 def features(pair: Pair, path: Path, reach_s: float, *, adaptive: bool) -> Floats:
@@ -47,4 +47,4 @@ def _backward(pair: Pair) -> Iterator[Pair]:
         times_s = (pair.sound_s * (1 + turn) - pair.heard.times_s) % pair.sound_s
         order = times_s.argsort()
         heard = Moments(times_s[order], pair.heard.weights[order], pair.heard.spread_s[order])
-        yield pair._replace(heard=heard)
+        yield pair._replace(heard=heard, flux=np.roll(pair.flux[::-1], round(turn * len(pair.flux))))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .evidence import HOP_S, Pair, weigh
+from .evidence import HOP_S, Evidence, Pair, weigh
 from .strikes import RATE_HZ, Floats
 
 _WARP_S = 0.2  # how far the offset may wander beyond the largest offset looked for
@@ -26,7 +26,7 @@ class Path(NamedTuple):
 
     Args:
         lags_s: `[T]`, the sound must move so much later, every `HOP_S` of the picture.
-        gain: Of the evidence that was possible, the share that the best path finds.
+        gain: Of what strikes and onsets could have said, the share that they say along the path that is best for them.
         odds: Logarithm of how much likelier a lag near the path is than any other.
     """
 
@@ -50,16 +50,28 @@ def search(pair: Pair, reach_s: float, *, adaptive: bool) -> Path:
     total = plane.sum(0)
     whole = np.where(np.abs(lags) <= reach_s + 0.5 / RATE_HZ, total + likely, -np.inf)
     route = np.full(len(plane), int(whole.argmax()))
-    gain = float(total[route[0]])
     near = np.abs(lags - lags[route[0]]) <= _NEAR_S
     odds = _total(whole[near]) - _total(whole[~near]) if not near.all() else np.inf
     if adaptive:
         forward = _forward(plane, likely)
-        wandering, most = _viterbi(plane, likely)
+        wandering = _viterbi(plane, likely)
         if _total(forward[-1]) > _total(whole) + _PLAIN:
             route, odds = wandering, _odds(plane, forward, wandering)
-        gain = max(gain, most)
-    return Path(lags[route], gain / max(evidence.possible, 1e-9), float(odds))
+    return Path(lags[route], _most(evidence, reach_s, likely, adaptive=adaptive), float(odds))
+
+
+def _most(evidence: Evidence, reach_s: float, likely: Floats, *, adaptive: bool) -> float:
+    """Of what strikes and onsets could have said, the share that they say along the path which is best for them."""
+    found = evidence.found
+    total = found.sum(0)
+    allowed = np.abs(evidence.lags_s) <= reach_s + 0.5 / RATE_HZ
+    gain = float(total[np.where(allowed, total + likely, -np.inf).argmax()])
+    if adaptive:
+        route = _viterbi(found, likely)
+        steps, price = _steps()
+        paid = price[np.diff(route) + steps[-1]].sum()
+        gain = max(gain, float(found[np.arange(len(route)), route].sum() - paid))
+    return gain / max(evidence.possible, 1e-9)
 
 
 def _steps() -> tuple[np.ndarray, Floats]:
@@ -92,8 +104,8 @@ def _odds(plane: Floats, forward: Floats, route: np.ndarray) -> float:
     return float(np.log(max(inside, 1e-6)) - np.log(max(1 - inside, 1e-6)))
 
 
-def _viterbi(plane: Floats, first: Floats) -> tuple[np.ndarray, float]:
-    """Return the best column of each row, and what the plane gains along them, changes of the lag paid for."""
+def _viterbi(plane: Floats, first: Floats) -> np.ndarray:
+    """Return the best column of each row, changes of the lag paid for."""
     steps, price = _steps()
     most = int(steps[-1])
     score, back = plane[0] + first, np.zeros(plane.shape, dtype=int)
@@ -106,7 +118,7 @@ def _viterbi(plane: Floats, first: Floats) -> tuple[np.ndarray, float]:
     route[-1] = int(score.argmax())
     for row in range(len(plane) - 1, 0, -1):
         route[row - 1] = back[row, route[row]]
-    return route, float(score.max() - first[route[0]])
+    return route
 
 
 def _total(logs: Floats) -> float:
