@@ -133,6 +133,14 @@ def offered(folder: Path) -> set[tuple[str, ...]]:
     return {(group.removeprefix("versasound.")[:-1], name) for group in roles for name in points.get(group, {})}
 
 
+def siblings(folder: Path) -> list[str]:
+    """The plugins that a distribution needs."""
+    from packaging.requirements import Requirement
+
+    needs = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    return [name for name in (Requirement(need).name for need in needs) if name.startswith("versasound-plugin-")]
+
+
 def installed_for_real(names: list[str], folders: dict[str, Path], wheels: Path) -> None:
     """With everything that they need, in a fresh environment: pip agrees, the registry is right, all can be made."""
     with tempfile.TemporaryDirectory(prefix="versasound_release_") as home:
@@ -160,18 +168,19 @@ def in_pairs(names: list[str], folders: dict[str, Path], wheels: Path) -> int:
 
     What they need is there from the first, or a hundred environments would be built; `installed_for_real` builds some.
     """
-    files = {name: wheel_of(name, wheels) for name in names}
+    files = {name: wheel_of(name, wheels) for name in folders}
     with tempfile.TemporaryDirectory(prefix="versasound_pairs_") as home:
         python = fresh(Path(home, "venv"))
         pip = (python, "-m", "pip", "--disable-pip-version-check")
         install = (*pip, "install", "-q", "-c", ROOT / "constraints-dev.txt")
         run(*install, "torch")
         run(*install, "--find-links", wheels, "versasound-core", *names)
-        run(*pip, "uninstall", "-q", "-y", *names)
+        run(*pip, "uninstall", "-q", "-y", *(name for name in folders if name != "versasound-core"))
         site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
         before = sorted(site.iterdir())
         groups = [*((name,) for name in names), *itertools.combinations(names, 2)]
-        for group in groups:
+        for pair in groups:
+            group = sorted({*pair, *(need for name in pair for need in siblings(folders[name]))})
             run(*pip, "install", "-q", "--no-deps", "--no-index", *(files[name] for name in group))
             run(*pip, "check")
             wanted = set().union(*(offered(folders[name]) for name in group))
