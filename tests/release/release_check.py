@@ -28,7 +28,8 @@ print(json.dumps([[b.role, b.name, b.state] for b in registry.backends()]))
 MADE = """
 from versasound_core import registry
 for backend in registry.backends():
-    registry.create(backend.role, backend.name)
+    if not backend.card.isolated:  # they are made in environments that a user builds
+        registry.create(backend.role, backend.name)
 """
 BUILD = """
 import os, sys
