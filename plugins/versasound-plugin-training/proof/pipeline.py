@@ -29,7 +29,7 @@ def make_pipeline(codec: Any, config: dict[str, Any], folder: Path) -> Any:
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -3.0) for letter in ["▁", *_LETTERS])]
     T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=text["length"]).save_pretrained(folder / "tokenizer")
     t5 = T5Config(vocab_size=len(pieces), d_model=text["width"], d_ff=128, d_kv=16, num_layers=2, num_heads=4)
-    latents = config["codec"]["channels"]
+    latents = codec.config.decoder_input_channels
     transformer = StableAudioDiTModel(
         sample_size=round(config["window_s"] * config["sample_rate"] / codec.hop_length),
         in_channels=latents,

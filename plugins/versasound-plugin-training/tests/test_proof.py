@@ -27,7 +27,7 @@ def sounds():
 
 
 def config(channels):
-    return {"codec": {"ratios": [2, 2, 4], "channels": channels}, "sample_rate": 16000}
+    return {"codec": {"ratios": [2, 2, 4], "channels": channels, "bands": 2}, "sample_rate": 16000}
 
 
 def test_the_lapped_transform_gives_the_sound_back(codec_module, sounds):
@@ -35,24 +35,27 @@ def test_the_lapped_transform_gives_the_sound_back(codec_module, sounds):
     waves = codec_module.lapped(16)
     torch.testing.assert_close(waves @ waves.T, torch.eye(16), rtol=0, atol=1e-5)
     torch.testing.assert_close(waves[:, :16] @ waves[:, 16:].T, torch.zeros(16, 16), rtol=0, atol=1e-5)
-    codec = codec_module.make_codec(*codec_module.components(sounds, 16, 16), config(16))
+    codec = codec_module.make_codec(codec_module.components(sounds, config(16)), config(16))
     made = codec.decode(codec.encode(sounds[:, None]).latent_dist.mode()).sample[:, 0]
     torch.testing.assert_close(made[:, 16:-16], sounds[:, 16:-16], rtol=0, atol=1e-4)
 
 
 def test_the_encoder_computes_the_closed_form_and_the_decoder_its_transpose(codec_module, sounds):
-    waves, strengths = codec_module.components(sounds, 16, 5)
-    codec = codec_module.make_codec(waves, strengths, config(5))
+    parts = codec_module.components(sounds, config(5))
+    codec = codec_module.make_codec(parts, config(5))
     latents = codec.encode(sounds[:, None]).latent_dist
-    expected = codec_module.latents_of(sounds, waves, strengths)
+    expected = codec_module.latents_of(sounds, parts)
     torch.testing.assert_close(latents.mode(), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(expected[:, 5:].mean((0, 2)), torch.zeros(2), rtol=0, atol=1e-5)
+    torch.testing.assert_close(expected[:, 5:].std((0, 2)), torch.ones(2), rtol=0, atol=1e-5)
     assert float(latents.std.max()) < 1e-3
-    back = torch.nn.functional.conv_transpose1d(expected, (waves * strengths[:, None])[:, None], stride=16, padding=8)
+    waves = (parts.waves * parts.strengths[:, None])[:, None]
+    back = torch.nn.functional.conv_transpose1d(expected[:, :5], waves, stride=16, padding=8)
     torch.testing.assert_close(codec.decode(expected).sample, back, rtol=0, atol=1e-4)
 
 
 def test_the_autoencoder_survives_its_file_in_half_precision(codec_module, sounds, tmp_path):
-    codec = codec_module.make_codec(*codec_module.components(sounds, 16, 16), config(16))
+    codec = codec_module.make_codec(codec_module.components(sounds, config(16)), config(16))
     codec.half().save_pretrained(tmp_path)
     read = type(codec).from_pretrained(tmp_path, dtype=torch.float32)
     with torch.no_grad():
