@@ -36,7 +36,7 @@ threshold was chosen on training sounds.
 
 The adapter reads features of the encoder `motion` at {fps} a second.
 
-    python prove.py --out FOLDER
+    python prove.py --out FOLDER --limit-s {limit_s:g}
 """
 
 
@@ -50,7 +50,7 @@ def write_card(out: Path, told: dict[str, Any], config: dict[str, Any]) -> None:
         length=config["window_s"],
         seed=config["seed"],
         size=size,
-        fps=25,
+        fps=f"{config['scenes']['fps']:g}",
         rows="\n".join(rows),
     )
     (out / "MODEL_CARD.md").write_text(text, encoding="utf-8")

@@ -34,8 +34,9 @@ from versasound_core.adapters import EVENT_CHANNELS, Adapter, AdapterFacts  # no
 from versasound_core.containers import AudioData  # noqa: E402
 from versasound_core.media.audio import save_audio  # noqa: E402
 
-_FINISH_S = 240.0  # kept for judging and writing
+_FINISH_S = 100.0  # kept for judging and writing
 _SAVE_EVERY_S = 30.0
+_TELL_EVERY = 100
 _KEEP = 0.998
 _FITTED_ON = 300
 
@@ -56,7 +57,7 @@ class Proof:
         out.mkdir(parents=True, exist_ok=True)
         self.log = (out / "log.csv").open("w", encoding="utf-8")
         self.log.write("part,step,seconds,loss\n")
-        self.told: dict[str, Any] = {}
+        self.told: dict[str, Any] = {"limit_s": limit_s}
 
     def tell(self, part: str, step: int, loss: float) -> None:
         """Log a line and show it."""
@@ -145,8 +146,8 @@ class Proof:
             torch._foreach_lerp_(means, [w.detach() for w in weights], 1 - min(_KEEP, (step + 1) / (step + 10)))
             total += loss.detach()
             step += 1
-            if step % 50 == 0:
-                self.tell("generator", step, float(total) / 50)
+            if step % _TELL_EVERY == 0:
+                self.tell("generator", step, float(total) / _TELL_EVERY)
                 total.zero_()
                 if now - saved > _SAVE_EVERY_S:
                     saved = now
