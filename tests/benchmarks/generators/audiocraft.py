@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from common import Place, compare, drawn, generator, request, said_of, t5, t5_tokenizer
 
-SECONDS, GUIDANCE, FRAMES_PER_S, BINS = 2.0, 3.0, 50, 2048
+SECONDS, GUIDANCE, FRAMES_PER_S, BINS = 1.0, 3.0, 50, 2048
 # Of a model: width and layers, its T5's sizes, its codec's rate, strides and ways. A head is 64 wide.
 MODELS: dict[str, tuple[tuple[int, int], tuple[int, int, int, int], int, list[int], dict[str, Any]]] = {
     "MusicGen small": ((1024, 24), (768, 3072, 12, 12), 32000, [8, 5, 4, 4], {}),

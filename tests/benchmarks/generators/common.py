@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
@@ -163,16 +162,15 @@ def compare(name: str, raw: Make, ours: Make, device: torch.device) -> None:
     """
     torch.backends.cudnn.deterministic = True
     prompt, other = PROMPTS[:2]
-    expected, again = raw(prompt, 3).float().cpu(), raw(prompt, 3).float().cpu()
-    made = ours(prompt, 3)[..., : expected.shape[-1]]
-    expected, again = expected[..., : made.shape[-1]], again[..., : made.shape[-1]]
+    expected, made = raw(prompt, 3).float().cpu(), ours(prompt, 3)
+    theirs, again = timed(lambda: raw(prompt, 3), device)
+    mine, _ = timed(lambda: ours(prompt, 3), device)
+    made, again = made[..., : expected.shape[-1]], again.float().cpu()[..., : made.shape[-1]]
+    expected = expected[..., : made.shape[-1]]
     worst, loud = float((made - expected).abs().max()), float(expected.abs().max())
     print(f"{name}: equal sample for sample: {torch.equal(made, expected)}; at most {worst:.1e} apart of {loud:.1e}")
     changed = [apart(raw(*asked)[..., : made.shape[-1]].float(), expected) for asked in ((other, 3), (prompt, 4))]
     print(f"  the library repeats itself: {torch.equal(again, expected)}", end="; ")
     print(f"another prompt moves it by {changed[0]:.0%}, another seed by {changed[1]:.0%} of its RMS")
-    theirs, mine = (
-        statistics.median(timed(lambda m=m: m(prompt, 3), device)[0] for _ in range(3)) for m in (raw, ours)
-    )
     print(f"  raw {theirs:.2f} s, ours {mine:.2f} s, {100 * (mine / theirs - 1):+.1f} %", flush=True)
     torch.backends.cudnn.deterministic = False
