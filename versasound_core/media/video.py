@@ -153,10 +153,12 @@ class Scaler:
         size: Height and width, as shown.
         pixels: What the channels are.
         rotation: Degrees counter-clockwise to turn by, a multiple of 90.
+        draft: Colour may be coarser than `size` down the picture as it is stored.
     """
 
-    def __init__(self, size: tuple[int, int], pixels: Format, rotation: int = 0) -> None:
+    def __init__(self, size: tuple[int, int], pixels: Format, rotation: int = 0, *, draft: bool = False) -> None:
         self.size = size
+        self._draft = draft
         self._turns = rotation // 90
         self._stored = size[::-1] if self._turns % 2 else size
         self._format, self._planes = _PLANES[pixels]
@@ -174,7 +176,7 @@ class Scaler:
         height, width = self._stored
         if self._format in _STORED and can_shrink(frame, height, width):
             for target, index in zip(out, self._planes, strict=True):
-                target[...] = self._turned(shrink(frame, index, height, width))
+                target[...] = self._turned(shrink(frame, index, height, width, draft=self._draft))
             return
         shrinks = height < frame.height or width < frame.width
         filter_ = Interpolation.AREA if shrinks else Interpolation.BILINEAR
