@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import attrs
 import torch
 
@@ -62,8 +64,15 @@ def view_cells(luma: torch.Tensor) -> torch.Tensor:
     change = luma[..., 1:, :, :] - luma[..., :-1, :, :]
     flat = change.flatten(0, -3)[:, None]
     size = flat.abs()
-    mean = torch.nn.functional.adaptive_avg_pool2d(torch.cat([size, flat], 1), SIDE)
+    down, across = (_means(length).to(luma.device) for length in luma.shape[-2:])
+    mean = down @ torch.cat([size, flat], 1) @ across.T
     largest = torch.nn.functional.adaptive_max_pool2d(size, SIDE)
     signed = mean[:, 1:].sign() * mean[:, 1:].abs().sqrt()
     cells = torch.cat([16 * mean[:, :1].sqrt(), 128 + 8 * signed, 16 * largest.sqrt()], 1)
     return cells.round().clamp(0, 255).to(torch.uint8).reshape(*change.shape[:-2], CHANNELS, SIDE, SIDE)
+
+
+@functools.cache
+def _means(length: int) -> torch.Tensor:
+    """What averages `length` values in `SIDE` cells as `adaptive_avg_pool2d` does, many times as fast: `[16, L]`."""
+    return torch.nn.functional.adaptive_avg_pool1d(torch.eye(length), SIDE).T.contiguous()
