@@ -24,7 +24,7 @@ RATE_HZ = 100.0
 
 _CELL = 4  # pixels a side
 _AROUND = 5  # frames of context on either side of a frame that is judged
-_BATCH = 128  # frames measured at once
+_BATCH = 96  # frames measured at once
 _SHORTEST_STEP_S = (
     0.0275  # faster clips are thinned: a strike is no shorter, and the noise of a velocity grows with fps
 )
