@@ -35,8 +35,8 @@ _STORED = frozenset({"gray", "yuv444p"})  # whose planes are planes of the frame
 # unwritten; rounding accurately takes another way.
 _FAST_COLUMNS = 16
 _CHUNK_BYTES = 256 * 2**20
-# The decoder's threads wait for each other's frames. As many as FFmpeg chooses by itself, one more than there are cores,
-# were seen to run one after the other where something else was running too. Sixteen is the most it takes.
+# The decoder's threads wait for each other's frames. As many as FFmpeg chooses by itself, one more than there are
+# cores, were seen to run one after the other where something else was running too. Sixteen is the most it takes.
 _THREADS = min(16, 4 * (os.cpu_count() or 1))
 _EPSILON_S = 1e-6
 
