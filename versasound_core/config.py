@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 DEFAULT_CONFIG = Path(__file__).with_name("default_config.yaml")
+# The section that speaks of a role, and its key that names the backend.
+BACKEND_KEYS: dict[Role, tuple[str, str]] = {
+    "encoder": ("visual_encoder", "backbone"),
+    "generator": ("audio_generator", "default_model"),
+    "aligner": ("temporal_aligner", "sync_method"),
+    "refiner": ("audio_refiner", "backend"),
+}
 
 
 class ConfigMigrationWarning(FutureWarning):
@@ -256,18 +263,12 @@ class Config(Section):
     def backend(self, role: Role) -> tuple[str, dict[str, Any]]:
         """Return the name and the options of the backend chosen for a role."""
         section = self.section(role)
-        keys = {"encoder": "backbone", "generator": "default_model", "aligner": "sync_method", "refiner": "backend"}
-        return section[keys[role]], section["options"]
+        return section[BACKEND_KEYS[role][1]], section["options"]
 
     def section(self, role: Role) -> Section:
         """Return the section that speaks of a role."""
-        sections: dict[Role, Section] = {
-            "encoder": self.visual_encoder,
-            "generator": self.audio_generator,
-            "aligner": self.temporal_aligner,
-            "refiner": self.audio_refiner,
-        }
-        return sections[role]
+        section: Section = self[BACKEND_KEYS[role][0]]
+        return section
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
