@@ -150,6 +150,34 @@ class TestSound:
         )
         assert int(audio.waveform[0, 0].argmax()) == round((0.25 + 0.2 * strength) * RATE)
 
+    @pytest.mark.parametrize(
+        ("timed", "said", "move_s", "moves"),
+        [
+            (True, {}, 0.1, True),
+            (True, {}, 0.5, False),
+            (True, {"timing": "envelope"}, 0.5, False),
+            (True, {"timing": "none"}, 0.5, True),
+            (False, {}, 0.5, True),
+        ],
+    )
+    def test_what_is_made_at_the_events_is_not_moved_far_from_them(
+        self, registry: Registry, timed: bool, said: dict, move_s: float, moves: bool
+    ) -> None:
+        def generate(features, request, ctx):
+            wave = torch.zeros(1, 1, request.num_samples)
+            wave[..., RATE // 4] = 1
+            return AudioData(wave, request.sample_rate, said)
+
+        def estimate(audio, features, ctx):
+            return Alignment([[(0.25, 0.25 + move_s)]], [1.0])
+
+        card = {"summary": "Clicks.", "timed": timed}
+        registry.register("generator", "click", backend("generate", generate), card)
+        registry.register("aligner", "late", backend("estimate", estimate))
+        audio = pipeline(registry, generator="click", aligner="late").sound(clip_of(), seen(clip_of()))
+        assert int(audio.waveform[0, 0].argmax()) == round((0.25 + move_s * moves) * RATE)
+        assert ("late" in " ".join(audio.metadata.get("notes", []))) != moves
+
     @pytest.mark.parametrize("channels", [1, 2])
     def test_a_refiner_gets_the_whole_sound_or_blocks_as_it_can(self, registry: Registry, channels: int) -> None:
         def generate(features, request, ctx):
