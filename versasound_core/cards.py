@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeGuard
 import attrs
 
 from .errors import InvalidInputError
+from .yaml_files import read_yaml
 
 Role = Literal["encoder", "generator", "aligner", "refiner"]
 ROLES: tuple[Role, ...] = ("encoder", "generator", "aligner", "refiner")
@@ -215,15 +216,10 @@ def read_card(path: Path, role: Role, name: str) -> tuple[int, BackendCard | Non
     Raises:
         InvalidInputError: If the file is missing, is not a card or does not describe this backend.
     """
-    import yaml
-
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML was built with it
-        raw = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506  (a SafeLoader)
-    except OSError as error:
-        raise InvalidInputError(f"its card {path.name} cannot be read: {error.strerror}.") from error
-    except Exception as error:  # a thirteenth month is a ValueError, `!!bool maybe` a KeyError
-        raise InvalidInputError(f"its card {path.name} is not YAML: {' '.join(str(error).split())}") from error
+        raw = read_yaml(path)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"its card {path.name} {error.message}") from error
     api = raw.get("api") if isinstance(raw, dict) else None
     if not isinstance(api, int) or isinstance(api, bool):
         raise InvalidInputError(f"its card {path.name} must be a mapping that begins with `api: 1`.")

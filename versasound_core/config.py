@@ -11,7 +11,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -22,17 +21,21 @@ from attrs.validators import optional
 from .cards import ROLES, OptionSpec, Role
 from .config_v1 import migrate
 from .errors import InvalidInputError
+from .yaml_files import read_yaml
 
 if TYPE_CHECKING:
     import os
 
-    from yaml import SafeLoader
-
     from .registry import Registry
 
-# What PyYAML lets through for a tag that does not fit its text, such as a thirteenth month.
-_YAML_SLIPS = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
 DEFAULT_CONFIG = Path(__file__).with_name("default_config.yaml")
+# The section that speaks of a role, and its key that names the backend.
+BACKEND_KEYS: dict[Role, tuple[str, str]] = {
+    "encoder": ("visual_encoder", "backbone"),
+    "generator": ("audio_generator", "default_model"),
+    "aligner": ("temporal_aligner", "sync_method"),
+    "refiner": ("audio_refiner", "backend"),
+}
 
 
 class ConfigMigrationWarning(FutureWarning):
@@ -260,18 +263,12 @@ class Config(Section):
     def backend(self, role: Role) -> tuple[str, dict[str, Any]]:
         """Return the name and the options of the backend chosen for a role."""
         section = self.section(role)
-        keys = {"encoder": "backbone", "generator": "default_model", "aligner": "sync_method", "refiner": "backend"}
-        return section[keys[role]], section["options"]
+        return section[BACKEND_KEYS[role][1]], section["options"]
 
     def section(self, role: Role) -> Section:
         """Return the section that speaks of a role."""
-        sections: dict[Role, Section] = {
-            "encoder": self.visual_encoder,
-            "generator": self.audio_generator,
-            "aligner": self.temporal_aligner,
-            "refiner": self.audio_refiner,
-        }
-        return sections[role]
+        section: Section = self[BACKEND_KEYS[role][0]]
+        return section
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
@@ -285,7 +282,7 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     """
     source = DEFAULT_CONFIG if path is None else Path(path)
     try:
-        raw = _read_yaml(source)
+        raw = read_yaml(source)
         if isinstance(raw, dict):
             raw, moved, ignored = migrate(raw, {name: section.names() for name, section in Config().items()})
             if moved or ignored:
@@ -340,41 +337,6 @@ def check_against_cards(config: Config, registry: Registry) -> None:
                 card.complete(options)
             except InvalidInputError as error:
                 raise InvalidInputError(f"options of the {role} {name}: {error.message}", error.hint) from None
-
-
-def _read_yaml(source: Path) -> object:
-    import yaml
-
-    try:
-        return yaml.load(source.read_bytes(), Loader=_loader())  # noqa: S506  (a SafeLoader)
-    except OSError as error:
-        raise InvalidInputError(f"cannot be read: {error.strerror}.") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise InvalidInputError(f"{place}{error.problem}.") from error
-    except (yaml.YAMLError, *_YAML_SLIPS) as error:
-        raise InvalidInputError(f"is not YAML: {' '.join(str(error).split())}.") from error
-
-
-@cache
-def _loader() -> type[SafeLoader]:
-    import yaml
-
-    class OnceLoader(yaml.SafeLoader):
-        """Refuses a key given twice, of which YAML would silently keep the last."""
-
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-                if isinstance(key, yaml.ScalarNode):
-                    if key.value in seen:
-                        problem = f"the key {key.value} is given twice"
-                        raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                    seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    return OnceLoader
 
 
 def _advice(source: Path, moved: list[str], ignored: list[str]) -> str:

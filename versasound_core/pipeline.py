@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # Shares of the progress: looking, making, mastering and writing.
 _LOOKED, _MADE = 0.5, 0.75
+# A sound made at the events is off by what their detector is off, and by no more.
+_TIMED_S = 0.2
+_STAYS = "The aligner {} would have moved the sound far from the events that {} made it at; it stays there."
 SOUND_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
 
 
@@ -297,12 +300,23 @@ class _Making:
             with _blame(pipeline, "generator", recipe.generator):
                 audio = pipeline._generator.generate(features, request, ctx)
         self._check("generator", audio, request.num_samples)
-        audio = attrs.evolve(audio, waveform=audio.waveform.to("cpu"))
-        aligner = pipeline._aligner
-        if aligner is not None and recipe.sync_strength > 0:
-            with _blame(pipeline, "aligner", recipe.aligner):
-                audio = aligner.estimate(audio, features, ctx).apply(audio, recipe.sync_strength)
-        return audio
+        return self._aligned(attrs.evolve(audio, waveform=audio.waveform.to("cpu")), features, ctx)
+
+    def _aligned(self, audio: AudioData, features: VisualFeatures, ctx: RunContext) -> AudioData:
+        """Bring sound and picture together, as far as the aligner can be believed."""
+        pipeline, recipe = self.pipeline, self.recipe
+        if pipeline._aligner is None or recipe.sync_strength == 0:
+            return audio
+        with _blame(pipeline, "aligner", recipe.aligner):
+            alignment = pipeline._aligner.estimate(audio, features, ctx)
+            card = pipeline.registry.get("generator", recipe.generator).card
+            if card.timed and audio.metadata.get("timing") != "none":
+                near = alignment.within(_TIMED_S)
+                if near.knots != alignment.knots:
+                    notes = [*audio.metadata.get("notes", []), _STAYS.format(recipe.aligner, recipe.generator)]
+                    audio = attrs.evolve(audio, metadata={**audio.metadata, "notes": notes})
+                alignment = near
+            return alignment.apply(audio, recipe.sync_strength)
 
     def _check(self, role: Role, audio: AudioData, samples: int | None = None) -> None:
         """Refuse what is no sound, or of another shape or rate than was asked for."""

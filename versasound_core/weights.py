@@ -16,7 +16,6 @@ import attrs
 from .cards import CARD_FILE, BackendCard, Role, read_card
 from .errors import InvalidInputError, ModelLoadError, VersaSoundError
 
-_WITHOUT = {"encoder": "motion", "generator": "foley", "aligner": "cross-correlation", "refiner": "mastering"}
 # Functions of a host program that name more folders with weights. Each is laid out as the hub's cache, or holds a plain
 # folder for each repository, called by the last part of its name.
 more_caches: list[Callable[[], list[Path]]] = []
@@ -133,9 +132,16 @@ def find(wanted: Checkpoint, folder: str | Path | None = None) -> Path:
     gate = f"Accept its terms on https://huggingface.co/{wanted.repository} and log in (hf auth login) first. "
     raise ModelLoadError(
         f"The weights of {wanted.role} {wanted.backend} cannot be loaded: {wanted}: {lack}.",
-        f"{gate if wanted.gated else ''}Fetch them: {wanted.command}. "
-        f"Without weights, {wanted.role} {_WITHOUT[wanted.role]} works.",
+        f"{gate if wanted.gated else ''}Fetch them: {wanted.command}. {_without(wanted.role)}",
     )
+
+
+def _without(role: Role) -> str:
+    from .config import BACKEND_KEYS
+    from .recipe import Recipe
+
+    name, key = getattr(Recipe(), role), ".".join(BACKEND_KEYS[role])
+    return f"Without weights, {role} {name} works: --{role} {name}, or in a configuration {key}: {name}."
 
 
 def unreadable(wanted: Checkpoint, folder: Path, error: BaseException) -> ModelLoadError:
@@ -143,8 +149,7 @@ def unreadable(wanted: Checkpoint, folder: Path, error: BaseException) -> ModelL
     what = " ".join(str(error).split()) or type(error).__name__
     return ModelLoadError(
         f"The weights of {wanted.role} {wanted.backend} in {folder} cannot be used: {what[:300]}",
-        f"Remove that folder and fetch {wanted} again: {wanted.command}. "
-        f"Without weights, {wanted.role} {_WITHOUT[wanted.role]} works.",
+        f"Remove that folder and fetch {wanted} again: {wanted.command}. {_without(wanted.role)}",
     )
 
 

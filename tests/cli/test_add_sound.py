@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 
@@ -223,6 +224,18 @@ class TestBadInput:
         assert run.err.splitlines()[-1].startswith("versasound: error: ")
         assert "Traceback" not in run.err
         assert files(folder) == ["clip.mp4"]
+
+    def test_a_default_of_a_configuration_that_cannot_be_used_says_where_it_comes_from(self, program, clip, folder):
+        text = "audio_generator: {default_model: foley}\ntemporal_aligner: {sync_method: dtw}\n"
+        (folder / "short.yaml").write_text(text, encoding="utf-8")
+        words = ("add-sound", clip, "--config", "short.yaml")
+        run = program(*words, env={**os.environ, "VERSASOUND_DISABLE": "videomae"})
+        assert run.code == 5
+        assert "encoder videomae (" in run.err
+        assert "leaves visual_encoder.backbone out has videomae; without weights, motion works" in run.err
+        run = program(*words, env={**os.environ, "VERSASOUND_DISABLE": "dtw"})
+        assert run.code == 5
+        assert "leaves" not in run.err
 
     def test_an_older_configuration_is_read_with_a_clean_warning(self, program, clip, folder):
         (folder / "old.yaml").write_text("audio_generator: {model_name: foley, use_lora: true}\n", encoding="utf-8")

@@ -235,6 +235,12 @@ class TestApplying:
             assert out.waveform.abs().max() <= math.sqrt(2) * wave.abs().max() + 1e-5
 
 
+def test_within_leaves_out_the_items_that_move_further():
+    near, far = [(0.2, 0.3), (0.5, 0.5)], [(0.2, 0.3), (0.5, 0.9)]
+    left = Alignment([near, far, []], [0.1, 0.2, 0.3]).within(0.2)
+    assert (left.knots, left.confidence) == ([near, [], []], [0.1, 0.2, 0.3])
+
+
 class TestMaking:
     @pytest.mark.parametrize(
         ("knots", "confidence", "words"),

@@ -26,6 +26,15 @@ def test_means_of_whole_boxes_are_exact(plane: int) -> None:
     assert np.array_equal(shrink(frame, plane, 24, 42), np.floor(boxes + 0.5))
 
 
+@pytest.mark.parametrize("plane", [0, 1, 2])
+def test_a_draft_has_colour_in_bands_of_four_rows(plane: int) -> None:
+    frame = noise(768, 1344)
+    rows = 12 if plane else 48
+    stored = pixels(frame, plane).astype(float)
+    boxes = stored.reshape(rows, stored.shape[0] // rows, 84, stored.shape[1] // 84).mean((1, 3))
+    assert np.array_equal(shrink(frame, plane, 48, 84, draft=True), np.floor(boxes + 0.5).repeat(48 // rows, axis=0))
+
+
 @pytest.mark.parametrize("size", [(720, 1280), (1080, 1920), (488, 872), (2160, 3840)])
 @pytest.mark.parametrize("kind", ["luma", "yuv"])
 def test_it_agrees_with_swscale(size: tuple[int, int], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,10 @@
+"""Every frame of a clip comes once and at its own time, whether from a file or from memory."""
+
 from __future__ import annotations
 
 import math
 import os
 import tracemalloc
-import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,27 +12,15 @@ import av
 import numpy as np
 import pytest
 import torch
+from clips import FFV1, gather
 from hypothesis import given
 from hypothesis import strategies as st
 
 from versasound_core.containers import VideoClip
-from versasound_core.errors import InvalidInputError, MediaError
-from versasound_core.media.video import Scaler, on_ticks, within
+from versasound_core.errors import InvalidInputError
+from versasound_core.media.video import on_ticks, within
 
 NTSC = Fraction(30000, 1001)
-FFV1 = {"name": "clip.mkv", "codec": "ffv1"}
-
-
-def gather(clip: VideoClip, **arguments) -> tuple[np.ndarray, np.ndarray]:
-    """All frames `[n, C, H, W]` of the first item and their times."""
-    chunks = list(clip.frames(**arguments))
-    return (
-        np.concatenate([chunk.images[0].numpy() for chunk in chunks]),
-        np.concatenate([chunk.times_s.numpy() for chunk in chunks]),
-    )
-
-
-# The time axis
 
 
 @pytest.mark.parametrize(
@@ -147,96 +136,6 @@ def test_parts_are_cut_from_the_same_frames(make_clip, read_number, arguments, f
         assert [read_number(image) for image in part] == [read_number(image) for image in images[chosen]]
 
 
-# Pixels
-
-
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
-@pytest.mark.parametrize("format_", ["rgb", "luma", "yuv"])
-def test_rotation_turns_the_picture_as_a_player_does(make_clip, name, rotation, format_):
-    upright = VideoClip.open(make_clip(name))
-    turned = VideoClip.open(make_clip(name, rotation=rotation))
-    assert turned.rotation == rotation
-    sideways = rotation != 180
-    assert (turned.width, turned.height) == ((96, 160) if sideways else (160, 96))
-
-    expected, _ = gather(upright, format=format_, size=(48, 80))
-    images, _ = gather(turned, format=format_, size=(80, 48) if sideways else (48, 80))
-    np.testing.assert_array_equal(images, np.rot90(expected, rotation // 90, axes=(2, 3)))
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"size": (57, 101), **FFV1},
-        {"pix_fmt": "yuv422p", **FFV1},
-        {"pix_fmt": "yuv444p10le", **FFV1},
-        {"pix_fmt": "gray", **FFV1},
-        {"pix_fmt": "bgr0", **FFV1},
-        {"pix_fmt": "yuv420p", "full_range": True, **FFV1},
-    ],
-    ids=str,
-)
-def test_colours_are_right_in_every_pixel_format(make_clip, arguments):
-    gray = arguments.get("pix_fmt") == "gray"
-    colour = (120, 120, 120) if gray else (200, 60, 30)
-    path = make_clip(colour=colour, frames=2, **arguments)
-    for size in (None, (33, 41), (300, 200)):
-        images, _ = gather(VideoClip.open(path), size=size)
-        assert images.shape[1] == 3
-        assert size is None or images.shape[2:] == size
-        np.testing.assert_allclose(images.mean(axis=(0, 2, 3)), colour, atol=4)
-
-    with av.open(str(path)) as container:
-        expected = [frame.to_ndarray(format="rgb24").transpose(2, 0, 1) for frame in container.decode(video=0)]
-    np.testing.assert_allclose(gather(VideoClip.open(path))[0].astype(int), expected, atol=3)
-
-
-@pytest.mark.parametrize("full_range", [False, True])
-@pytest.mark.parametrize("size", [(96, 160), (57, 101)])
-def test_luma_is_the_stored_plane(make_clip, size, full_range):
-    path = make_clip(size=size, full_range=full_range, frames=3, **FFV1)
-    with av.open(str(path)) as container:
-        planes = [frame.planes[0] for frame in container.decode(video=0)]
-        stored = [
-            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:, : plane.width]
-            for plane in planes
-        ]
-    clip = VideoClip.open(path)
-    luma, _ = gather(clip, format="luma")
-    np.testing.assert_array_equal(luma[:, 0], stored)
-    yuv, _ = gather(clip, format="yuv")
-    np.testing.assert_array_equal(yuv[:, 0], stored)
-    assert luma.shape == (3, 1, *size)
-    assert yuv.shape == (3, 3, *size)
-    assert luma.max() == (255 if full_range else 235)
-
-
-def test_shrinking_averages(make_clip):
-    clip = VideoClip.open(make_clip(frames=3, **FFV1))
-    large, _ = gather(clip, format="luma")
-    small, _ = gather(clip, format="luma", size=(24, 40))
-    np.testing.assert_allclose(small[:, 0], large[:, 0].reshape(3, 24, 4, 40, 4).mean(axis=(2, 4)), atol=2)
-
-
-# Chunks
-
-
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p"])
-@pytest.mark.parametrize("width", [64, 66, 72, 99, 214])
-def test_every_column_is_written(pix_fmt, width):
-    stored = np.random.default_rng(width).integers(16, 236, (48, width), dtype=np.uint8)
-    frame = av.VideoFrame(width, 48, pix_fmt)
-    for plane, values in zip(frame.planes, (stored, 128, 128), strict=True):
-        padded = np.zeros((plane.height, plane.line_size), np.uint8)
-        padded[:, : plane.width] = values
-        plane.update(padded)
-    out = np.full((3, 48, width), 77, np.uint8)
-    Scaler((48, width), "rgb").write(frame, out)
-    assert np.abs(out - (stored - 16.0) * 255 / 219).max() <= 2  # BT.601 without colour
-
-
 def test_chunks_are_no_longer_than_asked_and_keep_the_batch_axis(make_clip):
     chunks = list(VideoClip.open(make_clip()).frames(chunk=10, size=(12, 20)))
     assert [list(chunk.images.shape) for chunk in chunks] == [[1, 10, 3, 12, 20], [1, 10, 3, 12, 20], [1, 4, 3, 12, 20]]
@@ -345,163 +244,6 @@ def test_a_hash_tells_contents_apart(make_clip, tmp_path):
 def test_arguments_out_of_range_are_refused(make_clip, arguments):
     with pytest.raises(InvalidInputError):
         VideoClip.open(make_clip()).frames(**arguments)
-
-
-# What is refused
-
-
-def test_files_that_are_not_video_are_refused(tmp_path, make_clip):
-    empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
-    empty.write_bytes(b"")
-    text.write_text("not a video\n" * 100)
-    still = tmp_path / "still.png"
-    with av.open(str(still), "w", format="image2") as out:
-        stream = out.add_stream("png", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 8, 8, "rgb24"
-        out.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8), format="rgb24")))
-        out.mux(stream.encode(None))
-    sound = tmp_path / "sound.wav"
-    with wave.open(str(sound), "wb") as out:
-        out.setparams((1, 2, 8000, 0, "NONE", ""))
-        out.writeframes(bytes(16000))
-    cases = {
-        tmp_path / "missing.mp4": "No such file",
-        tmp_path: "is a folder",
-        make_clip() / "below.mp4": "Not a directory",
-        empty: "is empty",
-        text: "not media",
-        still: "still picture",
-        sound: "has no picture",
-    }
-    for path, says in cases.items():
-        with pytest.raises(MediaError, match=says) as caught:
-            VideoClip.open(path)
-        assert str(path) in caught.value.message
-        assert caught.value.hint
-
-
-def test_a_cover_image_is_not_a_picture(tmp_path):
-    path = tmp_path / "song.m4a"
-    with av.open(str(path), "w", format="mp4") as out:
-        cover = out.add_stream("mjpeg", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 16, 16, "yuvj420p"
-        cover.disposition = 1 << 10  # attached_pic
-        track = out.add_stream("aac", rate=48000)
-        block = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="fltp", layout="mono")
-        block.sample_rate = 48000
-        packets = track.encode(block) + track.encode(None)
-        out.mux(cover.encode(av.VideoFrame(16, 16, "yuvj420p")) + cover.encode(None))
-        out.mux(packets)
-    with pytest.raises(MediaError, match="cover image"):
-        VideoClip.open(path)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")
-def test_a_file_without_the_right_to_read_it_is_refused(make_clip, tmp_path):
-    path = tmp_path / "secret.mp4"
-    path.write_bytes(make_clip().read_bytes())
-    path.chmod(0)
-    with pytest.raises(MediaError, match="Permission denied"):
-        VideoClip.open(path)
-
-
-def test_huge_frames_are_refused_before_they_are_decoded(make_clip, tmp_path):
-    header = make_clip("clip.avi", codec="rawvideo", frames=2).read_bytes()
-    old = (160).to_bytes(4, "little") + (96).to_bytes(4, "little")
-    huge = (100_000).to_bytes(4, "little") * 2
-    assert old in header
-    path = tmp_path / "huge.avi"
-    path.write_bytes(header.replace(old, huge))
-    with pytest.raises(MediaError, match="more than 67108864 pixels"):
-        VideoClip.open(path)
-
-    with pytest.raises(MediaError, match="160x96 pixels; the limit is 1000") as caught:
-        VideoClip.open(make_clip(), max_pixels=1000)
-    assert "max_pixels" in caught.value.hint
-
-
-@pytest.mark.parametrize("kept", [0.3, 0.7])
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"container_options": {"movflags": "+faststart"}},
-        {"container_options": {"movflags": "frag_keyframe+empty_moov"}, "options": {"g": "8"}},
-        {"name": "clip.mkv"},
-        {"name": "clip.webm", "codec": "libvpx-vp9", "options": {"deadline": "realtime"}},
-        {"name": "clip.avi", "codec": "mpeg4"},
-    ],
-    ids=str,
-)
-def test_a_file_cut_short_is_refused(make_clip, tmp_path, arguments, kept):
-    whole = make_clip(**{"frames": 96, **arguments}).read_bytes()
-    path = tmp_path / arguments.get("name", "clip.mp4")
-    path.write_bytes(whole[: int(len(whole) * kept)])
-    with pytest.raises(MediaError, match="cut") as caught:
-        VideoClip.open(path)
-    assert str(path) in caught.value.message
-
-
-def test_a_file_without_its_last_bytes_is_refused(make_clip, tmp_path):
-    whole = make_clip(container_options={"movflags": "+faststart"}).read_bytes()
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(whole[:-10])
-    with pytest.raises(MediaError, match="cut short"):
-        VideoClip.open(path)
-
-
-def damaged(path: Path, out: Path, first: int, last: int) -> Path:
-    """Copy a file with the packets `first` to `last` of its picture overwritten by noise."""
-    data = bytearray(path.read_bytes())
-    with av.open(str(path)) as container:
-        packets = [packet for packet in container.demux(video=0) if packet.size]
-    rng = np.random.default_rng(0)
-    for packet in packets[first:last]:
-        data[packet.pos : packet.pos + packet.size] = rng.bytes(packet.size)
-    out.write_bytes(data)
-    return out
-
-
-def test_damage_is_refused_where_it_is_and_a_lost_frame_is_not(make_clip, tmp_path, read_number):
-    path = make_clip(frames=72, options={"g": "12", "bf": "0", "sc_threshold": "0"})
-    clip = VideoClip.open(damaged(path, tmp_path / "bad.mp4", 24, 48))
-    with pytest.raises(MediaError, match=r"damaged at (0\.9|1\.0)") as caught:
-        gather(clip)
-    assert "bad.mp4" in caught.value.message
-    before, _ = gather(clip, end_s=0.9)
-    assert [read_number(image) for image in before] == list(range(22))
-    after, _ = gather(clip, start_s=2.0)
-    assert [read_number(image) for image in after] == list(range(48, 72))
-
-    # As players do: the frame before stays on screen.
-    clip = VideoClip.open(damaged(path, tmp_path / "end.mp4", 71, 72))
-    images, times = gather(clip, fps=24.0)
-    assert len(images) == len(times) == 72
-    assert [read_number(image) for image in images[:71]] == list(range(71))
-
-
-def test_a_file_damaged_from_its_first_frame_on_is_refused(make_clip, tmp_path):
-    with pytest.raises(MediaError, match="no picture that can be decoded"):
-        VideoClip.open(damaged(make_clip(), tmp_path / "bad.mp4", 0, 24))
-
-
-def test_a_recording_that_starts_between_key_frames_starts_at_its_first_whole_picture(make_clip, tmp_path, read_number):
-    whole = make_clip("clip.ts", frames=60, options={"g": "24", "bf": "0"})
-    with av.open(str(whole)) as container:
-        packets = [packet for packet in container.demux(video=0) if packet.size]
-    path = tmp_path / "late.ts"
-    # Tables first, as a receiver would send them again.
-    path.write_bytes(whole.read_bytes()[: 3 * 188] + whole.read_bytes()[packets[10].pos :])
-    clip = VideoClip.open(path)
-    images, times = gather(clip)
-    numbers = [read_number(image) for image in images]
-    assert numbers[-1] == 59
-    assert numbers == list(range(numbers[0], 60))
-    assert times[0] == 0
-    assert len(numbers) == clip.num_frames
-
-
-# Real files
 
 
 def test_real_clips_decode_as_ffmpeg_decodes_them(real_clips):

@@ -52,7 +52,8 @@ def test_what_is_missing_is_said_with_all_that_helps(cache: Path) -> None:
     with pytest.raises(ModelLoadError) as caught:
         find(wanted())
     said = str(caught.value)
-    for part in ("a/b", "1.5 GB", "MIT", "versasound pull thing --variant open", "generator foley works"):
+    instead = "generator foley works: --generator foley, or in a configuration audio_generator.default_model: foley."
+    for part in ("a/b", "1.5 GB", "MIT", "versasound pull thing --variant open", instead):
         assert part in said
     assert "log in" not in said
     with pytest.raises(ModelLoadError, match=r"Accept its terms on https://huggingface\.co/a/c .* log in"):

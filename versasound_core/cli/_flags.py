@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from versasound_core.cards import ROLES, OptionSpec, Role
-from versasound_core.config import Config, load_config
+from versasound_core.config import BACKEND_KEYS, Config, load_config
 from versasound_core.errors import InvalidInputError, PluginError, UnknownBackendError
 from versasound_core.recipe import Recipe
 from versasound_core.registry import Backend, default_registry
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 OPTIONAL_ROLES: tuple[Role, ...] = ("aligner", "refiner")
 _METAVARS = {"int": "N", "float": "X", "str": "TEXT", "path": "PATH"}
-# The keys of a configuration that name the backends.
-_KEYS = {"encoder": "backbone", "generator": "default_model", "aligner": "sync_method", "refiner": "backend"}
 
 
 def add_backend_flags(parser: Parser, words: list[str], roles: tuple[Role, ...] = ROLES) -> None:
@@ -48,9 +46,9 @@ def add_backend_flags(parser: Parser, words: list[str], roles: tuple[Role, ...] 
         name = getattr(given, role) or (config.backend(role)[0] if config else getattr(Recipe(), role))
         try:
             chosen[role] = None if role in OPTIONAL_ROLES and name == "none" else _find(role, name)
-        except PluginError:
+        except PluginError as error:
             if not asks_for_help:
-                raise
+                raise _left_out(error, role, name) if config and not getattr(given, role) else error from error
             chosen[role] = None
     for role, backend in chosen.items():
         _refuse_others(parser, words, role, backend)
@@ -75,7 +73,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
             name = backend.name if backend else "none"
             if name != config.backend(role)[0]:
                 section = config.section(role)
-                section[_KEYS[role]], section["options"] = name, {}
+                section[BACKEND_KEYS[role][1]], section["options"] = name, {}
         base = Recipe.from_config(config)
     for role, backend in args.backends.items():
         given[role] = backend.name if backend else None
@@ -84,6 +82,15 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
             key.partition(".")[2]: value for key, value in vars(args).items() if key.startswith(f"{role}.")
         }
     return attrs.evolve(base, **given)
+
+
+def _left_out(error: PluginError, role: Role, name: str) -> PluginError:
+    """Say where the name of a backend comes from that a configuration chooses, perhaps by leaving it out."""
+    key, default = ".".join(BACKEND_KEYS[role]), Config().backend(role)[0]
+    if name != default:
+        return error
+    why = f"A configuration that leaves {key} out has {default}; without weights, {getattr(Recipe(), role)} works."
+    return type(error)(error.message, f"{why} {error.hint or ''}".rstrip())
 
 
 def _find(role: Role, name: str) -> Backend:

@@ -57,6 +57,11 @@ class Alignment:
         moved = [max((abs(t - s) for s, t in item), default=0.0) for item in self.knots]
         return f"Alignment(largest move {[f'{m * 1e3:.1f} ms' for m in moved]}, confidence {self.confidence})"
 
+    def within(self, largest_s: float) -> Alignment:
+        """Return what is left if nothing moves of an item that has a move longer than `largest_s`."""
+        knots = [item if all(abs(t - s) <= largest_s for s, t in item) else [] for item in self.knots]
+        return attrs.evolve(self, knots=knots)
+
     def apply(self, audio: AudioData, strength: float = 1.0) -> AudioData:
         """Return `audio` `[B, C, T]` with each knot moved by `strength` times its way, of the same length.
 

@@ -178,7 +178,7 @@ class VideoClip:
             start_s: Leave out what comes before, seconds after the first frame.
             end_s: Leave out what comes from here on; the clip's end by default.
             draft: Decode without the codec's deblocking filter: a third faster, and not to be told from the full
-                decoding in pictures scaled to a fraction of their size.
+                decoding in pictures scaled to a fraction of their size. Their colour may be in bands of four rows.
 
         Raises:
             InvalidInputError: If an argument is out of range.
@@ -196,7 +196,7 @@ class VideoClip:
         if not 0 <= start_s <= self.duration_s:
             raise InvalidInputError(f"start_s must lie in the clip, 0 to {self.duration_s:.3f} s, not {start_s!r}.")
         source = self._from_file(start_s, draft=draft) if self.info else self._from_memory(start_s)
-        scaler = media.Scaler((height, width), format, self.rotation)
+        scaler = media.Scaler((height, width), format, self.rotation, draft=draft)
         return ahead(self._frames(source, scaler, fps, chunk, start_s, end_s))
 
     def _frames(  # noqa: PLR0913, PLR0917

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional as nn
 
@@ -23,12 +24,12 @@ RATE_HZ = 100.0
 
 _CELL = 4  # pixels a side
 _AROUND = 5  # frames of context on either side of a frame that is judged
-_BATCH = 64  # frames measured at once
+_BATCH = 96  # frames measured at once
 _SHORTEST_STEP_S = (
     0.0275  # faster clips are thinned: a strike is no shorter, and the noise of a velocity grows with fps
 )
 _LONGEST_STEP_S = 0.1
-_SAME = 3.0  # grey levels below which two pictures are one, shown twice
+_SAME = 3  # grey levels below which two pictures are one, shown twice
 _THRESHOLD = 0.16  # picture heights per second
 _STANDS_OUT = 2.0  # times the clip's median cue
 _LOUD = 1.0  # likewise: the least change of velocity that may be called strong
@@ -66,8 +67,7 @@ class EventDetector:
                 step_s = time_s - self._times[-1]
                 if step_s < _SHORTEST_STEP_S:
                     continue
-                difference = (picture.short() - self._pictures[-1].short()).abs().max()
-                if step_s < _LONGEST_STEP_S and difference < _SAME:
+                if step_s < _LONGEST_STEP_S and _same(picture, self._pictures[-1]):
                     continue
             self._pictures.append(picture)
             self._times.append(time_s)
@@ -148,13 +148,17 @@ class EventDetector:
 
     def _sampled(self, duration_s: float) -> torch.Tensor:
         """The strongest cue of each frame, as an envelope `[N]` at `RATE_HZ`."""
-        import numpy as np
-
         count = max(1, round(duration_s * RATE_HZ))
         if not self._envelope:
             return torch.zeros(count)
         times, values = np.array(self._envelope).T
         return torch.from_numpy(np.interp(np.arange(count) / RATE_HZ, times, values, 0.0, 0.0).astype(np.float32))
+
+
+def _same(picture: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two pictures are one, shown twice."""
+    change = np.subtract(picture.numpy(), other.numpy(), dtype=np.int16)  # ten times as fast as PyTorch on so little
+    return bool(np.abs(change).max() < _SAME)
 
 
 def _stops(residual: torch.Tensor, rows: int, columns: int) -> torch.Tensor:

@@ -133,9 +133,11 @@ def _without_camera(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         u, v = (xy * ty - yy * tx) / determinant, (xy * tx - xx * ty) / determinant
         rest = change + gx * u[:, None, None] + gy * v[:, None, None]
         scale = 4.0
-    move = 2 * torch.stack([v, u], 1)
-    change, gy, gx = _slopes(picture)
-    return change + gx * move[:, 1, None, None] + gy * move[:, 0, None, None], move
+    change, twice = picture[1:] - picture[:-1], picture[1:] + picture[:-1]
+    # As above, but four times the slopes times a quarter of the motion, and in place: the whole picture takes longest.
+    change[:, :, 1:-1].addcmul_(twice[:, :, 2:] - twice[:, :, :-2], u[:, None, None] / 2)
+    change[:, 1:-1].addcmul_(twice[:, 2:] - twice[:, :-2], v[:, None, None] / 2)
+    return change, 2 * torch.stack([v, u], 1)
 
 
 def _slopes(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -219,5 +221,5 @@ def _bell(side: int) -> torch.Tensor:
 def _blur(images: torch.Tensor) -> torch.Tensor:
     """Smooth `[n, H, W]` with the binomial 3x3 kernel."""
     images = nn.pad(images[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    images = (images[:, :-2] + images[:, 2:]) / 4 + images[:, 1:-1] / 2
-    return (images[:, :, :-2] + images[:, :, 2:]) / 4 + images[:, :, 1:-1] / 2
+    images = (images[:, :-2] + images[:, 2:]).add_(images[:, 1:-1], alpha=2)
+    return (images[:, :, :-2] + images[:, :, 2:]).add_(images[:, :, 1:-1], alpha=2).div_(16)

@@ -46,7 +46,7 @@ def onset_envelope(audio: AudioData, rate_hz: float = 100.0) -> torch.Tensor:
     bands = mel_bands(rate, size)
     window = torch.hann_window(size)
     with one_thread():
-        step = 3000  # half a minute at a time: memory stays bounded
+        step = 256  # what fits in the processor's cache takes half the time
         for first in range(0, count, step):
             part = starts[first : first + step + _LAG]
             frames = padded.unfold(1, size, 1)[:, part] * window

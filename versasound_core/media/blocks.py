@@ -25,7 +25,8 @@ class ItemBlocks:
     def __iter__(self) -> Iterator[AudioData]:
         """Yield the item's blocks, `[1, C, N]` each."""
         for block in self._blocks:
-            yield attrs.evolve(block, waveform=block.waveform[self.item : self.item + 1])
+            alone = block.shape[0] == 1
+            yield block if alone else attrs.evolve(block, waveform=block.waveform[self.item : self.item + 1])
 
 
 def item_by_item(

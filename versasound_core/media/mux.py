@@ -213,7 +213,8 @@ def _interleaved(
 ) -> Iterator[tuple[float, Packet[Any]]]:
     """Yield the fraction done and the packets of all streams, each no later than the next of another stream."""
     start = source.start_time / av.time_base if source.format.name in _RUNNING_CLOCKS else 0.0
-    samples = sound.packets(track, info.start_s - start)
+    start_s, duration_s = info.start_s - start, info.duration_s
+    samples = ((_seconds(packet), packet) for packet in sound.packets(track, start_s))
     waiting = next(samples, None)
     for packet in _packets(source, copies, info.path):
         if start and packet.time_base:
@@ -221,14 +222,14 @@ def _interleaved(
             packet.pts = packet.pts - ticks if packet.pts is not None else None
             packet.dts = packet.dts - ticks if packet.dts is not None else None
         due_s = _seconds(packet)
-        done = min(max((due_s + start - info.start_s) / info.duration_s, 0.0), 1.0)
-        while waiting is not None and _seconds(waiting) <= due_s:
-            yield done, waiting
+        done = min(max((due_s - start_s) / duration_s, 0.0), 1.0)
+        while waiting is not None and waiting[0] <= due_s:
+            yield done, waiting[1]
             waiting = next(samples, None)
         packet.stream = copies[packet.stream_index]
         yield done, packet
     while waiting is not None:
-        yield 1.0, waiting
+        yield 1.0, waiting[1]
         waiting = next(samples, None)
 
 

@@ -188,13 +188,14 @@ class _Scan:
         self.shown: list[tuple[int, int]] = []  # presentation time and duration
         self.keys: list[tuple[int, int]] = []
         self.count = 0
-        self.reached_s = 0.0
+        self.ends: dict[int, int] = {}  # of every stream, in its ticks
         self.last: Packet[Any] | None = None
 
     def add(self, packet: Packet[Any]) -> None:
         time = stamp(packet)
-        if time is not None and packet.time_base:
-            self.reached_s = max(self.reached_s, float((time + (packet.duration or 0)) * packet.time_base))
+        if time is not None:
+            end = time + (packet.duration or 0)
+            self.ends[packet.stream_index] = max(self.ends.get(packet.stream_index, 0), end)
         if packet.stream_index != self.stream.index:
             return
         if self.first is None:
@@ -208,6 +209,12 @@ class _Scan:
             self.shown.append((time, packet.duration or 0))
         if packet.is_keyframe:
             self.keys.append((time, packet.dts if packet.dts is not None else time))
+
+    @property
+    def reached_s(self) -> float:
+        """How far the packets reach."""
+        streams = self.stream.container.streams
+        return max((float(end * (streams[index].time_base or 0)) for index, end in self.ends.items()), default=0.0)
 
     def _try_first(self, packet: Packet[Any]) -> None:
         try:

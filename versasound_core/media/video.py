@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
@@ -34,6 +35,9 @@ _STORED = frozenset({"gray", "yuv444p"})  # whose planes are planes of the frame
 # unwritten; rounding accurately takes another way.
 _FAST_COLUMNS = 16
 _CHUNK_BYTES = 256 * 2**20
+# The decoder's threads wait for each other's frames. As many as FFmpeg chooses by itself, one more than there are
+# cores, were seen to run one after the other where something else was running too. Sixteen is the most it takes.
+_THREADS = min(16, 4 * (os.cpu_count() or 1))
 _EPSILON_S = 1e-6
 
 
@@ -56,8 +60,9 @@ def decode(info: VideoInfo, start_s: float = 0.0, *, draft: bool = False) -> Ite
     container, stream = open_picture(info.path, info.max_pixels)
     with container:
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = _THREADS
         if draft:
-            stream.codec_context.options = {"skip_loop_filter": "all"}
+            stream.codec_context.options |= {"skip_loop_filter": "all"}
         sought = len(before) > 1 and not info.counted
         if sought:
             # Demuxers search by decoding or by presentation time; the earlier of the two is right for both.
@@ -153,10 +158,12 @@ class Scaler:
         size: Height and width, as shown.
         pixels: What the channels are.
         rotation: Degrees counter-clockwise to turn by, a multiple of 90.
+        draft: Colour may be coarser than `size` down the picture as it is stored.
     """
 
-    def __init__(self, size: tuple[int, int], pixels: Format, rotation: int = 0) -> None:
+    def __init__(self, size: tuple[int, int], pixels: Format, rotation: int = 0, *, draft: bool = False) -> None:
         self.size = size
+        self._draft = draft
         self._turns = rotation // 90
         self._stored = size[::-1] if self._turns % 2 else size
         self._format, self._planes = _PLANES[pixels]
@@ -174,7 +181,7 @@ class Scaler:
         height, width = self._stored
         if self._format in _STORED and can_shrink(frame, height, width):
             for target, index in zip(out, self._planes, strict=True):
-                target[...] = self._turned(shrink(frame, index, height, width))
+                target[...] = self._turned(shrink(frame, index, height, width, draft=self._draft))
             return
         shrinks = height < frame.height or width < frame.width
         filter_ = Interpolation.AREA if shrinks else Interpolation.BILINEAR

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .generator import Settings, TextToSound
 from .model import Job, Model
-from .noise import noise_on_axis, tile_seeds
+from .noise import noise_on_axis, python_random_state, tile_seeds
 from .timing import ONSET_DECAY_S
 from .words import Wording, wordings
 
@@ -20,6 +20,7 @@ __all__ = [
     "TextToSound",
     "Wording",
     "noise_on_axis",
+    "python_random_state",
     "tile_seeds",
     "wordings",
 ]

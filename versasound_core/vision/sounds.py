@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from versasound_core.errors import InvalidInputError
+from versasound_core.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,15 +23,11 @@ def read_table(path: Path, section: str) -> dict[str, list[Any]]:
     Raises:
         InvalidInputError: The file cannot be read or is no such table; file and key are named.
     """
-    import yaml
-
     hint = f"It is to begin with `{section}:`, and below it lines such as `name of a sound: [entry, entry]`."
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}.", "Check the path.") from error
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
-        raise InvalidInputError(f"{path} is not YAML: {' '.join(str(error).split())}.", hint) from error
+        loaded = read_yaml(path)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path} {error.message}", hint) from error
     table = loaded.get(section) if isinstance(loaded, dict) and set(loaded) == {section} else None
     if not isinstance(table, dict):
         raise InvalidInputError(f"{path} is no table of {section}.", hint)

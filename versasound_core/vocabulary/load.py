@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from versasound_core.errors import InvalidInputError
+from versasound_core.yaml_files import read_yaml
 
 from .parse import ParsedPrompt, Sound, Terms, parse, tokens
 
@@ -27,17 +28,10 @@ def read_words(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
     Raises:
         InvalidInputError: The file cannot be read, or a key in it has the wrong form; file and key are named.
     """
-    import yaml
-
     try:
-        text = path.read_text(encoding="utf-8")
-        loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  (safe, and in C)
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"The vocabulary file {path} cannot be read: {error}."
-        raise InvalidInputError(message, "Check the path and that the file is UTF-8 text.") from error
-    except yaml.YAMLError as error:
-        message = f"The vocabulary file {path} is not YAML: {error}."
-        raise InvalidInputError(message, _HINT) from error
+        loaded = read_yaml(path)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"The vocabulary file {path} {error.message}", _HINT) from error
     read: dict[str, Any] = _mapping(path, "the file", {} if loaded is None else loaded)
     for section, content in read.items():
         if section not in {"sounds", "materials", "breaks", "negations", "ignored"}:

@@ -8,15 +8,15 @@ from the global random state, loses guidance when it is given embeddings, and ha
 from __future__ import annotations
 
 import inspect
-import random
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
 
+from versasound_core.steering import python_random_state
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +117,7 @@ class CodeModel:
             done += 1
 
         codes = known
-        with _python_random_state():
+        with python_random_state():
             for kept, span in spans:
                 prompt = None if codes is None else codes[..., codes.shape[-1] - kept :]
                 more = self._window(said, prompt, span, draws, step)
@@ -168,13 +168,3 @@ class CodeModel:
         return torch.cat(
             [torch.multinomial(p, 1, generator=d) for p, d in zip(likely.chunk(len(draws)), draws, strict=True)]
         )
-
-
-@contextmanager
-def _python_random_state() -> Iterator[None]:
-    """Leave Python's own random state as it is: the library draws a number a layer, for training alone."""
-    state = random.getstate()
-    try:
-        yield
-    finally:
-        random.setstate(state)

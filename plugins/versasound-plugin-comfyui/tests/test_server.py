@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import re
-import resource
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -17,103 +15,16 @@ import av
 import pytest
 from comfyui_support import golden, packages
 from comfyui_support import server as comfy_server
-from tiny_hub.server import serving
-
-from versasound_core.scenes import random_scene, write_scene
+from comfyui_support.graphs import add_sound, chosen, defaults, failed, node
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden" / "object_info.json"
-CLIP, DINOV2 = "openai/clip-vit-base-patch16", "facebook/dinov2-base"
+CLIP = "openai/clip-vit-base-patch16"
 
 
 pytestmark = pytest.mark.skipif(
     comfy_server.where() is None, reason="COMFYUI_PATH names no ComfyUI to run the nodes in"
 )
-# Two node packs with the habits of common ones: each puts its own folder first in sys.path and configures logging, and
-# both bring a top-level package of one name, so that the second does not find its part of it.
-PACK = """
-import logging, os, sys
-logging.basicConfig(level=logging.INFO)
-sys.path.insert(0, os.path.dirname(__file__))
-import inference.{name} as helper
-
-class Node:
-    RETURN_TYPES, FUNCTION, CATEGORY = ("STRING",), "run", "foley"
-    @classmethod
-    def INPUT_TYPES(cls): return {{"required": {{}}}}
-    def run(self): return (helper.WHO,)
-
-NODE_CLASS_MAPPINGS = {{"{name}": Node}}
-"""
-# What other packs hand on when they found nothing.
-NOTHING = """
-import torch
-
-class Nothing:
-    RETURN_TYPES, FUNCTION, CATEGORY = ("AUDIO", "IMAGE"), "run", "test"
-    @classmethod
-    def INPUT_TYPES(cls): return {"required": {}}
-    def run(self): return {"waveform": torch.zeros(0, 1, 9), "sample_rate": 9}, torch.zeros(0, 64, 64, 3)
-
-NODE_CLASS_MAPPINGS = {"Nothing": Nothing}
-"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, tiny_hub_files):
-    from versasound_plugin_comfyui.install import install
-
-    base = tmp_path_factory.mktemp("comfyui")
-    for name in ("ComfyUI-MMAudio", "ComfyUI-HunyuanVideo-Foley"):
-        pack = base / "custom_nodes" / name
-        (pack / "inference").mkdir(parents=True)
-        word = re.sub(r"\W", "_", name)
-        (pack / "__init__.py").write_text(PACK.format(name=word))
-        (pack / "inference" / "__init__.py").touch()
-        (pack / "inference" / f"{word}.py").write_text(f"WHO = {name!r}\n")
-    (base / "custom_nodes" / "nothing.py").write_text(NOTHING)
-    install(base)
-    more = {"elsewhere": {"base_path": str(base / "elsewhere"), "versasound": "weights"}}
-    (base / "extra_model_paths.yaml").write_text(json.dumps(more))
-    shutil.copytree(tiny_hub_files.add(DINOV2), base / "elsewhere" / "weights" / Path(DINOV2).name)
-    site = base / "site"
-    packages.install(site, "slow", packages.SLOW, packages.SLOW_OPTIONS)
-    packages.install(site, "every", packages.SLOW, json.dumps(golden.EVERY))
-    packages.install(site, "breaks", packages.BROKEN)
-    packages.install(site, "heavy", packages.HEAVY)
-    env = {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "HF_HOME": str(base / "hf"), "HF_HUB_DISABLE_XET": "1"}
-    with serving(tiny_hub_files, CLIP) as hub, comfy_server.Server(base, {**env, "HF_ENDPOINT": hub.url}) as running:
-        running.site, running.hub = site, hub
-        write_scene(random_scene(1, 4.0), base / "input" / "scene.mp4", fps=24, height=120)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def info(server):
-    return {name: facts for name, facts in server.get("object_info").items() if name.startswith("VersaSound_")}
-
-
-def node(kind, **inputs):
-    return {"class_type": kind, "inputs": inputs}
-
-
-def chosen(info, kind, role, name, **changes):
-    """The inputs that a browser sends for a drop-down: the choice, and the defaults of its options."""
-    options = info[f"VersaSound_{kind}"]["input"]["required"][role][1]["options"]
-    widgets = next(option for option in options if option["key"] == name)["inputs"]["required"]
-    values = {key: about["default"] for key, (_, about) in widgets.items()}
-    return {role: name, **{f"{role}.{key}": value for key, value in {**values, **changes}.items()}}
-
-
-def defaults(info, kind, **changes):
-    """The inputs of a node as it is when it is new."""
-    made = {}
-    for key, (type_, about) in info[f"VersaSound_{kind}"]["input"]["required"].items():
-        if type_ == "COMFY_DYNAMICCOMBO_V3":
-            made |= chosen(info, kind, key, about["options"][0]["key"])
-        elif "default" in about:
-            made[key] = about["default"]
-    return {**made, **changes}
 
 
 def packets(path, kind):
@@ -126,28 +37,6 @@ def seconds(path, kind):
     with av.open(str(path)) as file:
         stream = next(stream for stream in file.streams if stream.type == kind)
         return float(stream.duration * stream.time_base)
-
-
-def add_sound(info, clip="scene.mp4", **changes):
-    return {
-        "1": node("LoadVideo", file=clip),
-        "2": node("VersaSound_AddSoundToVideo", video=["1", 0], **defaults(info, "AddSoundToVideo", **changes)),
-        "3": node("SaveVideo", video=["2", 0], filename_prefix="made", format="auto", codec="auto"),
-    }
-
-
-def refused(server, workflow):
-    """What the server says of a workflow that it does not run."""
-    status, answer = server.post("prompt", {"prompt": workflow})
-    assert status == 400
-    return " ".join(e["message"] + ": " + e["details"] for n in answer["node_errors"].values() for e in n["errors"])
-
-
-def failed(server, workflow):
-    """What a person is shown of a workflow that fails while it runs."""
-    entry = server.run(workflow)
-    assert entry["status"]["status_str"] == "error"
-    return comfy_server.messages(entry)
 
 
 def test_nodes_are_there_beside_packs_that_fight_over_names(server, info):
@@ -339,78 +228,6 @@ def test_room_is_made_for_a_backend_and_not_of_its_own_weights():
         "it needs more": ["wanted"],
         "unloaded": [],
     }
-
-
-class TestWrong:
-    @pytest.mark.parametrize(
-        ("change", "words"),
-        [
-            ({"encoder": "nothing"}, "there is no encoder .nothing.*Installed: .*motion"),
-            ({"encoder.fps": 0.0}, "encoder.fps"),
-            ({"sync_strength": 2.0}, "sync_strength"),
-            ({"generator.material": "cheese"}, "generator.material"),
-        ],
-    )
-    def test_values_are_refused_before_anything_runs(self, server, info, change, words):
-        workflow = add_sound(info)
-        workflow["2"]["inputs"] |= change
-        assert re.search(words, refused(server, workflow))
-
-    def test_wrong_wire(self, server, info):
-        workflow = add_sound(info)
-        workflow["2"]["inputs"]["video"] = ["4", 0]
-        workflow["4"] = node("EmptyImage", width=64, height=64, batch_size=1, color=0)
-        assert "VIDEO" in refused(server, workflow)
-
-    def test_plugin_that_breaks_at_import(self, server, info):
-        workflow = add_sound(info)
-        workflow["2"]["inputs"]["generator"] = "breaks"
-        said = failed(server, workflow)
-        assert "libnothing.so.7" in said
-        assert "pip install --force-reinstall thirdparty-breaks" in said
-        assert "libnothing.so.7" in refused(server, workflow)  # from now on it is known, and not offered
-
-    def test_missing_checkpoint(self, server, info):
-        names = [
-            o["key"] for o in info["VersaSound_VisualFeatureExtractor"]["input"]["required"]["encoder"][1]["options"]
-        ]
-        if "clip" not in names:
-            pytest.skip("versasound-plugin-clip is not installed where ComfyUI runs")
-        workflow = add_sound(info, **chosen(info, "AddSoundToVideo", "encoder", "clip"))
-        said = failed(server, workflow)
-        assert "openai/clip-vit-base-patch32 (0.61 GB, licence: MIT)" in said
-        assert "versasound pull clip" in said
-
-    def test_video_without_sound(self, server, info):
-        workflow = {
-            "1": node("LoadVideo", file="scene.mp4"),
-            "2": node("GetVideoComponents", video=["1", 0]),
-            "3": node("VersaSound_AudioRefiner", audio=["2", 1], **defaults(info, "AudioRefiner")),
-            "4": node("PreviewAudio", audio=["3", 0]),
-        }
-        assert "Does the video have a sound track?" in failed(server, workflow)
-
-    def test_empty_batches(self, server, info):
-        workflow = {
-            "1": node("Nothing"),
-            "2": node("VersaSound_AudioRefiner", audio=["1", 0], **defaults(info, "AudioRefiner")),
-            "3": node("PreviewAudio", audio=["2", 0]),
-        }
-        assert "empty batch" in failed(server, workflow)
-        workflow = add_sound(info)
-        workflow["0"] = node("Nothing")
-        workflow["1"] = node("CreateVideo", images=["0", 1], fps=16.0)
-        assert "no pictures" in failed(server, workflow)
-
-    def test_no_room_to_write(self, server, info):
-        process = server._process.pid
-        soft, hard = resource.prlimit(process, resource.RLIMIT_FSIZE)
-        resource.prlimit(process, resource.RLIMIT_FSIZE, (30_000, hard))
-        try:
-            said = failed(server, add_sound(info, seed=31337))
-        finally:
-            resource.prlimit(process, resource.RLIMIT_FSIZE, (soft, hard))
-        assert re.search("(?i)free (some )?space", said), said
 
 
 def test_weights_are_fetched_when_their_licence_is_accepted(server, info):

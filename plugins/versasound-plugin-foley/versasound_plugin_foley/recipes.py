@@ -9,6 +9,7 @@ from typing import Any
 
 from versasound_core.errors import InvalidInputError
 from versasound_core.vocabulary import Match, Vocabulary, read_words
+from versasound_core.yaml_files import read_yaml
 
 from .checks import check_complete, check_params
 
@@ -19,11 +20,8 @@ Recipe = dict[str, Any]
 
 @cache
 def _ours() -> dict[str, dict[str, Recipe]]:
-    import yaml
-
-    text = _OURS.read_text(encoding="utf-8")
-    loaded: dict[str, dict[str, Recipe]] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    return loaded
+    ours: dict[str, dict[str, Recipe]] = read_yaml(_OURS)
+    return ours
 
 
 def changed(base: Any, by: Any) -> Any:  # noqa: ANN401  (any YAML value)

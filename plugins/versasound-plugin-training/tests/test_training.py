@@ -297,7 +297,7 @@ def test_a_configuration_that_cannot_be_used_is_refused_by_name(folder):
     for text, words in (
         ("training: {colour: red}", r"t\.yaml: there is no key training\.colour"),
         ("training: {num_epochs: 3}", r"dataset\.video_dir is missing"),
-        ("dataset: [", r"t\.yaml: cannot be read"),
+        ("dataset: [", r"t\.yaml: is not YAML: line 2"),
         ("- a", "wanted `section"),
     ):
         (folder / "t.yaml").write_text(text)

@@ -9,6 +9,7 @@ import attrs
 
 from versasound_core.config import Config, Section, setting
 from versasound_core.errors import InvalidInputError
+from versasound_core.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     import os
@@ -89,13 +90,11 @@ def load_run(path: str | os.PathLike[str]) -> TrainingRun:
     Raises:
         InvalidInputError: If it is missing or no YAML, or has a key or value that is not allowed; names the file.
     """
-    import yaml
-
     source = Path(path)
     try:
-        raw = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidInputError(f"{source}: cannot be read: {' '.join(str(error).split())}.") from error
+        raw = read_yaml(source)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{source}: {error.message}") from error
     if not isinstance(raw, dict):
         raise InvalidInputError(f"{source}: wanted `section: ...` lines, such as dataset and training.")
     try:

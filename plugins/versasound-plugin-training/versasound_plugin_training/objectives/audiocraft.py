@@ -6,8 +6,6 @@ Simple and Controllable Music Generation (Copet et al. 2023): each codebook is o
 from __future__ import annotations
 
 import math
-import random
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +13,10 @@ import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from versasound_core.steering import python_random_state
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from .draw import Draw
@@ -99,7 +99,7 @@ class MusicgenObjective:
 
     def predict(self, ids: torch.Tensor, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return logits `[B, K, S, V]` of what follows each of `ids`, `[B, K, S]`."""
-        with _python_random_state():
+        with python_random_state():
             logits: torch.Tensor = self.predictor(
                 input_ids=ids.flatten(0, 1),
                 encoder_hidden_states=states,
@@ -152,13 +152,3 @@ class MusicgenObjective:
         """Compute the decoder's activations twice to save memory; the library itself does so in training mode alone."""
         for layer in self.model.decoder.model.decoder.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
-
-
-@contextmanager
-def _python_random_state() -> Iterator[None]:
-    """Leave Python's own random state as it is: the library draws a number a layer, for its own training alone."""
-    state = random.getstate()
-    try:
-        yield
-    finally:
-        random.setstate(state)
