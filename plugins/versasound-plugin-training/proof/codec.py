@@ -6,7 +6,7 @@ strongest of which are kept and brought to unit variance, it is an autoencoder o
 
 The sign of such a latent is as good as random: on the average, nothing can be told of it from the picture. How loud it
 is can be told. So latents also say how loud each of a few bands is, by the one thing in this encoder that bends: Snake
-(Ziyin et al. 2020) adds the square of a sine, which grows with the power and is never above 1. The decoder does without.
+(Ziyin et al. 2020) adds the square of a sine, which grows with the power and stays below 1. The decoder does without.
 """
 
 # ruff: noqa: ANN401  (diffusers has no types)
