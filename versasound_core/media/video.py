@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
@@ -35,9 +34,6 @@ _STORED = frozenset({"gray", "yuv444p"})  # whose planes are planes of the frame
 # unwritten; rounding accurately takes another way.
 _FAST_COLUMNS = 16
 _CHUNK_BYTES = 256 * 2**20
-# The decoder's threads wait for each other's frames. As many as FFmpeg chooses by itself, one more than there are
-# cores, were seen to run one after the other where something else was running too. Sixteen is the most it takes.
-_THREADS = min(16, 4 * (os.cpu_count() or 1))
 _EPSILON_S = 1e-6
 
 
@@ -60,7 +56,6 @@ def decode(info: VideoInfo, start_s: float = 0.0, *, draft: bool = False) -> Ite
     container, stream = open_picture(info.path, info.max_pixels)
     with container:
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = _THREADS
         if draft:
             stream.codec_context.options |= {"skip_loop_filter": "all"}
         sought = len(before) > 1 and not info.counted
