@@ -1,4 +1,4 @@
-"""How scenes are filmed: paint, light, shake, pan, cuts, shutter, noise and codecs; and what an `EventView` keeps."""
+"""How scenes are filmed: paint, shake, pan, cuts and shutter; and what an `EventView` keeps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from typing import NamedTuple
 
 import torch
-from mixed import mixed
+from develop import develop
+from mixed import ALONG, BODY, mixed
 from scenes import THINGS, Draw, Motion
 from torch.nn import functional as nn
 
@@ -14,7 +15,7 @@ from versasound_core.containers.view import view_cells
 
 _ROWS = 48
 _WIDTHS = (36, 64, 64, 84, 84, 84)  # of the pictures that the detector looks at
-_RATES = [10.0, 12.0, 12.5, 15.0, 15.0, 20.0, 21.5, 23.976, 24.0, 25.0, 25.0, 29.97, 30.0, 30.0, 30.0, 33.3]
+_RATES = [10.0, 10.5, 12.0, 12.5, 15.0, 15.0, 15.0, 20.0, 21.5, 23.976, 24.0, 25.0, 25.0, 29.97, 30.0, 30.0, 33.3]
 _SUBFRAMES = 4
 _SAME, _LONGEST_STEP_S = 3.0, 0.1  # pictures that the detector takes for one
 _EDGE = 0.02
@@ -50,7 +51,7 @@ def film(batch: int, frames: int, generator: torch.Generator) -> Clips:
     y = torch.gather(motion.y - view.y[:, None], 2, index)
     inside &= (x > _EDGE) & (x < aspect[:, None, None] - _EDGE) & (y > _EDGE) & (y < 1 - _EDGE)
     strikes = torch.where(inside, motion.impacts, 1e6).flatten(1).sort(1)[0][:, :96].contiguous()
-    pictures = _develop(draw, _paint(draw, motion, there, view, moments, width, frames), times)
+    pictures = develop(draw, _paint(draw, motion, there, view, moments, width, frames), times)
     return _viewed(pictures, times, strikes)
 
 
@@ -85,15 +86,10 @@ def _paint(  # noqa: PLR0913, PLR0917
     grounds = _grounds(draw, 4)
     x0 = (torch.arange(width, device=device) + 0.5) / _ROWS
     y0 = (torch.arange(_ROWS, device=device) + 0.5) / _ROWS
-    level = draw.uniform(10, 245, THINGS)
+    level = draw.uniform(5, 250, THINGS)
     shade = draw.uniform(-50, 50, THINGS) * draw.chance(0.6, THINGS)
-    stripe, stripes = draw.uniform(0, 70, THINGS) * draw.chance(0.4, THINGS), draw.uniform(20, 90, THINGS)
-    kind = draw.choice([0, 0, 1, 1, 2], THINGS)  # disc, stick, block
-    round_ = torch.where(kind == 0, draw.log_uniform(0.02, 0.14, THINGS), draw.log_uniform(0.008, 0.04, THINGS))
-    long = torch.where(
-        kind == 0, 0, torch.where(kind == 1, draw.log_uniform(0.07, 0.45, THINGS), draw.uniform(0.02, 0.2, THINGS))
-    )
-    wide = torch.where(kind > 1, draw.uniform(0.02, 0.15, THINGS), 0)
+    stripe, stripes = draw.uniform(0, 70, THINGS) * draw.chance(0.5, THINGS), draw.log_uniform(8, 90, THINGS)
+    round_, long, wide = _sizes(draw)
     blink = draw.chance(0.08, THINGS)
     rate, phase = draw.log_uniform(0.4, 5, THINGS), draw.uniform(0, 6.3, THINGS)
     lit = ~(blink[..., None] & (torch.sin(math.tau * rate[..., None] * moments[:, None] + phase[..., None]) < 0))
@@ -126,7 +122,7 @@ def _paint(  # noqa: PLR0913, PLR0917
                 for fx, fy, w in waves
             )
             picture = picture + ripple[b, None, None, None] * near * sway
-        for k in torch.nonzero(there[b].any(0))[:, 0].tolist():
+        for k in sorted(torch.nonzero(there[b].any(0))[:, 0].tolist(), key=lambda k: (k != BODY, k)):  # bodies behind
             dx = x[:, :, None] - motion.x[b, k, :, None, None]
             dy = y[..., None] - motion.y[b, k, :, None, None]
             cos, sin = motion.angle[b, k].cos()[..., None, None], motion.angle[b, k].sin()[..., None, None]
@@ -142,6 +138,21 @@ def _paint(  # noqa: PLR0913, PLR0917
             picture = picture + cover * (paint - picture)
         pictures[b] = picture.unflatten(1, (frames, _SUBFRAMES)).mean(2)
     return pictures
+
+
+def _sizes(draw: Draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """How round, long and wide things are: discs, sticks and blocks; hands, arms and bodies are larger."""
+    kind = draw.choice([0, 0, 1, 1, 2], THINGS)
+    round_ = torch.where(kind == 0, draw.log_uniform(0.02, 0.16, THINGS), draw.log_uniform(0.008, 0.05, THINGS))
+    long = torch.where(
+        kind == 0, 0, torch.where(kind == 1, draw.log_uniform(0.07, 0.6, THINGS), draw.uniform(0.02, 0.2, THINGS))
+    )
+    wide = torch.where(kind > 1, draw.uniform(0.02, 0.15, THINGS), 0)
+    arm = draw.chance(0.6)
+    round_[:, ALONG] = torch.where(arm, draw.log_uniform(0.03, 0.12), round_[:, ALONG])
+    long[:, ALONG] = torch.where(arm, draw.uniform(0, 0.5), long[:, ALONG])
+    round_[:, BODY], long[:, BODY] = draw.uniform(0.06, 0.25), draw.uniform(0, 0.5)
+    return round_, long, wide
 
 
 def _grounds(draw: Draw, count: int) -> torch.Tensor:
@@ -164,39 +175,6 @@ def _ground(grounds: torch.Tensor, x: torch.Tensor, y: torch.Tensor, cut: torch.
     seen = seen.unflatten(2, (count, -1))  # [b, cuts, N, H, W]
     which = cut[:, None, :, None, None].expand(-1, 1, -1, *seen.shape[3:])
     return torch.gather(seen, 1, which)[:, 0]
-
-
-def _develop(draw: Draw, pictures: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-    """Light, contrast, blur, sensor and codec; uint8 levels."""
-    frames = pictures.shape[1]
-    flicker = (
-        draw.uniform(0, 0.04)[:, None]
-        * draw.chance(0.15)[:, None]
-        * torch.sin(math.tau * draw.log_uniform(0.5, 12)[:, None] * times + draw.uniform(0, 6.3)[:, None])
-    )
-    flash = (
-        draw.uniform(-0.4, 0.6)[:, None]
-        * draw.chance(0.1)[:, None]
-        * ((times - draw.uniform(0, 1)[:, None] * times[:, -1:]).abs() < draw.log_uniform(0.02, 0.4)[:, None])
-    )
-    gain = draw.uniform(0.35, 1.1)[:, None] * (1 + flicker + flash)
-    pictures = pictures * gain[..., None, None] + draw.uniform(-5, 30)[:, None, None, None]
-    soft = nn.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
-    pictures = torch.lerp(pictures, soft, (draw.uniform(0, 1.0) * draw.chance(0.6))[:, None, None, None])
-    grain = draw.log_uniform(0.1, 3) * draw.chance(0.8)
-    pictures = pictures + draw.normal(*pictures.shape[1:]) * grain[:, None, None, None]
-    group = draw.choice([12.0, 15.0, 30.0, 48.0, 250.0])  # a key frame makes the codec's errors anew
-    key = (torch.arange(frames, device=times.device) / group[:, None] + draw.uniform(0, 1)[:, None]).long()
-    errors = draw.normal(12, pictures.shape[2] // 2, pictures.shape[3] // 2)
-    errors = nn.interpolate(errors, scale_factor=2.0) * draw.log_uniform(0.1, 2)[:, None, None, None]
-    index = (key % 12)[..., None, None].expand(-1, -1, *pictures.shape[2:])
-    pictures = pictures + torch.gather(errors, 1, index) * draw.chance(0.6)[:, None, None, None]
-    twice = draw.chance(0.05)[:, None] & (
-        torch.arange(frames, device=times.device) % 2 == 1
-    )  # every picture shown twice
-    before = torch.cat([pictures[:, :1], pictures[:, :-1]], 1)
-    pictures = torch.where(twice[..., None, None], before, pictures)
-    return pictures.round().clamp(0, 255)
 
 
 def _viewed(pictures: torch.Tensor, times: torch.Tensor, strikes: torch.Tensor) -> Clips:

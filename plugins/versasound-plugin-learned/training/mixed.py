@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from scenes import SOUNDING, THINGS, Draw, Motion, blows, bounces, walls, wanders
-from strokes import followed, strokes, struck
+from strokes import followed, strokes, struck, swayed
 
 _TOOL = 3  # of the motions that sound
+STRUCK, ALONG, BODY = THINGS - 1, THINGS - 2, THINGS - 3  # what these may be
 
 
 def mixed(draw: Draw, time: torch.Tensor, aspect: torch.Tensor) -> tuple[Motion, torch.Tensor]:
@@ -31,10 +32,11 @@ def mixed(draw: Draw, time: torch.Tensor, aspect: torch.Tensor) -> tuple[Motion,
     count = torch.where(draw.chance(0.05), torch.zeros_like(count), count)
     others = draw.choice([0, 0, 1, 1, 2, 3])
     there = torch.where(order < SOUNDING, order < count[:, None], order - SOUNDING < others[:, None])
-    # The last two may be what the first thing strikes, and what moves along with it.
+    # The last ones may be what the first thing strikes, what moves along with it, and whose arm it is.
     for place, part, there_too in (
-        (THINGS - 1, hit, (kind[:, 0] == _TOOL) & draw.chance(0.4) & there[:, 0]),
-        (THINGS - 2, along, draw.chance(0.35) & there[:, 0]),
+        (STRUCK, hit, (kind[:, 0] == _TOOL) & draw.chance(0.4) & there[:, 0]),
+        (ALONG, along, draw.chance(0.6) & there[:, 0]),
+        (BODY, swayed(draw, time, first), draw.chance(0.6) & there[:, 0]),
     ):
         there[:, place] |= there_too
         for whole, one in zip(second, part, strict=True):

@@ -12,7 +12,7 @@ from camera import film
 from versasound_plugin_learned.evidence import Pair, pairs
 
 from versasound_core import registry
-from versasound_core.containers import EventTrack, GenerationRequest, VisualFeatures
+from versasound_core.containers import AudioData, EventTrack, GenerationRequest, VisualFeatures
 from versasound_core.containers.view import EventView
 from versasound_core.context import RunContext
 
@@ -23,7 +23,7 @@ import cases
 from cases import FAULTS, Delay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _FIRST_SEED = 7_000_000  # of scenes that the network was not trained on
 _BATCH, _PICTURES = 16, 120
@@ -51,22 +51,52 @@ class Made:
     belong_s: np.ndarray
 
 
-def made(batches: int, first: int = 0) -> Iterator[Made]:
-    """Make up to sixteen pairs a batch."""
+@attrs.frozen(eq=False)
+class Filmed:
+    """A picture, and what is drawn for it.
+
+    Args:
+        number: Of the batch, and in it.
+        view: The picture.
+        struck_s: When something strikes in it.
+    """
+
+    number: tuple[int, int]
+    view: EventView
+    struck_s: np.ndarray
+
+
+def filmed(batches: int, first: int = 0) -> Iterator[Filmed]:
+    """Make up sixteen pictures a batch."""
     for batch in range(first, first + batches):
         clips = film(_BATCH, _PICTURES, torch.Generator().manual_seed(_FIRST_SEED + batch))
         for item in range(_BATCH):
             count = int(clips.counts[item])
             view = EventView(clips.cells[item, :count], clips.times_s[item, : count + 1].double())
             struck_s = clips.strikes[item].double().numpy()
-            found = _pair(view, struck_s, (*FAULTS, "window")[item % 4], np.random.default_rng([batch, item]))
-            if found is not None:
-                yield found
+            yield Filmed((batch, item), view, struck_s[struck_s < float(view.times_s[-1])])
+
+
+def made(pictures: Iterable[Filmed]) -> Iterator[Made]:
+    """Give pictures in which enough strikes their sounds."""
+    for picture in pictures:
+        fault = (*FAULTS, "window")[picture.number[1] % 4]
+        found = _pair(picture.view, picture.struck_s, fault, np.random.default_rng(picture.number))
+        if found is not None:
+            yield found
+
+
+def unstruck(pictures: Iterable[Filmed]) -> Iterator[Pair]:
+    """Pictures in which things move and nothing strikes, without a sound."""
+    for picture in pictures:
+        if not len(picture.struck_s):
+            duration_s = float(picture.view.times_s[-1])
+            track = EventTrack(torch.zeros(1, round(duration_s * 100)), 100.0, [[]], views=[picture.view])
+            yield from pairs(track, AudioData(torch.zeros(1, 1, round(duration_s * _RATE)), _RATE))
 
 
 def _pair(view: EventView, struck_s: np.ndarray, fault: str, rng: np.random.Generator) -> Made | None:
     end_s = float(view.times_s[-1])
-    struck_s = struck_s[struck_s < end_s]
     struck_s = struck_s[np.diff(struck_s, prepend=-1.0) > 0.06]  # noqa: PLR2004  (seconds: closer ones are one sound)
     if len(struck_s) < _LEAST:
         return None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-THINGS = 7
+THINGS = 8
 SOUNDING = 3  # of them, at most
 IMPACTS = 64  # of one thing, at most
 NEVER = 1e6

@@ -23,7 +23,8 @@ def strokes(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int, *,
     Some strokes end in a gentle touch that makes no sound; with `soft` all do.
     """
     hits = _hits(draw, count)
-    gentle = draw.chance(1.0 if soft else 0.06, count, IMPACTS)
+    share = draw.choice([0.0, 0.03, 0.06, 0.3], count)
+    gentle = draw.uniform(0, 1, count, IMPACTS) < (1.0 if soft else share[..., None])
     which = torch.searchsorted(hits.contiguous(), time[:, None].expand(-1, count, -1).contiguous(), right=True)
     low, high = (which - 1).clamp_min(0), which.clamp(max=IMPACTS - 1)
     before, after = torch.gather(hits, 2, low), torch.gather(hits, 2, high)
@@ -38,8 +39,9 @@ def strokes(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int, *,
     home = torch.where(torch.gather(gentle, 2, high), slow, hard)
     force = torch.gather(draw.uniform(0.5, 1, count, IMPACTS), 2, high)
     away = force * torch.minimum(raised, home) * (1 + _hover(draw, time, count))
-    spring = draw.log_uniform(0.03, 0.12, count)[..., None]  # it jumps back a little, and is held
-    rebound = draw.uniform(0.02, 0.15, count) * draw.chance(0.4, count)
+    # It jumps back a little, and is held, or sinks into what is soft: the blow is heard before the motion ends.
+    spring = draw.log_uniform(0.03, 0.12, count)[..., None]
+    rebound = draw.uniform(0.02, 0.15, count) * draw.choice([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0], count)
     away = away + rebound[..., None] * home * since / spring * torch.exp(1 - since / spring)
     x, y = draw.uniform(0.12, 0.88, count)[..., None] * aspect[:, None, None], draw.uniform(0.2, 0.9, count)[..., None]
     return Strokes(_placed(draw, away, torch.where(gentle, NEVER, hits), x, y), x, y)
@@ -47,10 +49,11 @@ def strokes(draw: Draw, time: torch.Tensor, aspect: torch.Tensor, count: int, *,
 
 def _hits(draw: Draw, count: int) -> torch.Tensor:
     """Moments `[B, K, I]`, most of them nearly even."""
-    period, loose = draw.log_uniform(0.2, 1.8, count), draw.log_uniform(0.01, 0.6, count)
+    period, loose = draw.log_uniform(0.2, 2.4, count), draw.log_uniform(0.01, 0.6, count)
     gaps = period[..., None] * (1 + loose[..., None] * draw.uniform(-1, 1, count, IMPACTS))
     double = draw.chance(0.3, count)[..., None] & draw.chance(0.3, count, IMPACTS)  # a rhythm
-    pause = draw.chance(0.06, count, IMPACTS) * draw.uniform(0.5, 2.5, count, IMPACTS)
+    seldom = draw.choice([0.03, 0.06, 0.3], count)[..., None]
+    pause = (draw.uniform(0, 1, count, IMPACTS) < seldom) * draw.uniform(0.5, 2.5, count, IMPACTS)
     gaps = torch.where(double, gaps / 2, gaps) + pause
     return gaps.clamp_min(0.11).cumsum(-1) - draw.uniform(0.2, 3, count)[..., None]
 
@@ -114,3 +117,26 @@ def followed(draw: Draw, motion: Motion) -> Motion:
         motion.angle + draw.uniform(-1, 1, count)[..., None],
         torch.full_like(motion.impacts, NEVER),
     )
+
+
+def swayed(draw: Draw, time: torch.Tensor, motion: Motion) -> Motion:
+    """Whose arm it is: a body that goes along a little, sways, and stands beside."""
+    count = motion.x.shape[1]
+    part = draw.uniform(0.02, 0.35, count)[..., None]
+    middle_x, middle_y = motion.x.mean(2, keepdim=True), motion.y.mean(2, keepdim=True)
+    sway = [_sway(draw, time, count) for _ in range(2)]
+    return Motion(
+        middle_x + 0.35 * draw.normal(count)[..., None] + part * (motion.x - middle_x) + sway[0],
+        middle_y + draw.uniform(-0.5, 0.3, count)[..., None] + part * (motion.y - middle_y) + sway[1],
+        draw.uniform(-2, 2, count)[..., None] + 0.2 * part * (motion.angle - motion.angle.mean(2, keepdim=True)),
+        torch.full_like(motion.impacts, NEVER),
+    )
+
+
+def _sway(draw: Draw, time: torch.Tensor, count: int) -> torch.Tensor:
+    total = torch.zeros(draw.batch, count, time.shape[1], device=time.device)
+    for _ in range(2):
+        rate, phase = draw.log_uniform(0.15, 1.5, count)[..., None], draw.uniform(0, 6.3, count)[..., None]
+        size = draw.log_uniform(0.003, 0.05, count)[..., None] / (1 + rate)
+        total = total + size * torch.sin(math.tau * rate * time[:, None] + phase)
+    return total

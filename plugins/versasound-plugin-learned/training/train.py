@@ -1,7 +1,8 @@
 """Train the network: `python train.py` in this folder. Everything it needs is in `config.yaml`.
 
 `python train.py --start weights.safetensors --seconds 190 --set rate=1.0e-3` goes on with weights that are there, for
-so long: the rate of learning falls with the time that is left.
+so long: the rate of learning falls with the time that is left. With `--real FOLDER` the sounds of real clips, shifted,
+teach it as well.
 """
 
 from __future__ import annotations
@@ -21,21 +22,10 @@ from torch.nn import functional as nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also without the plugin installed
 from camera import Clips, film
-from versasound_plugin_learned.network import SLOTS, StrikeNet
-
-
-def targets(clips: Clips) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return which slots hold a strike `[B, F, SLOTS]`, and which changes count `[B, F]`."""
-    batch, frames = clips.cells.shape[:2]
-    place = torch.searchsorted(clips.times_s, clips.strikes, right=True) - 1
-    inside = (place >= 0) & (place < clips.counts[:, None])
-    place = place.clamp(0, frames - 1)
-    begin, end = torch.gather(clips.times_s, 1, place), torch.gather(clips.times_s, 1, place + 1)
-    slot = ((clips.strikes - begin) / (end - begin) * SLOTS).clamp(0, SLOTS - 1).long()
-    flat = torch.zeros(batch, frames * SLOTS + 1, device=place.device)
-    flat.scatter_(1, torch.where(inside, place * SLOTS + slot, frames * SLOTS), 1.0)
-    valid = torch.arange(frames, device=place.device) < clips.counts[:, None]
-    return flat[:, :-1].unflatten(1, (frames, SLOTS)), valid
+from judge import judge, targets
+from lags import cut, self_supervised
+from recordings import Recording, load, windows
+from versasound_plugin_learned.network import StrikeNet
 
 
 def flipped(cells: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -44,42 +34,6 @@ def flipped(cells: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         chosen = torch.rand(len(cells), generator=generator, device=cells.device) < share
         cells = torch.where(chosen[:, None, None, None, None], cells.flip(axis), cells)
     return cells
-
-
-_NEAR_S, _SURE = 0.08, 0.5
-_EXACT_S = 0.01
-
-
-def judge(model: torch.nn.Module, clips: Clips) -> dict[str, float]:
-    """Loss in nats per strike, and how near the best slot of each is, for clips never trained on."""
-    goal, valid = targets(clips)
-    loss, near = 0.0, []
-    for b in range(0, len(clips.cells), 64):
-        part = slice(b, b + 64)
-        times = clips.times_s[part]
-        with torch.no_grad():
-            logits = model(clips.cells[part], times.diff(dim=1)).float()
-        loss += float(
-            (nn.binary_cross_entropy_with_logits(logits, goal[part], reduction="none") * valid[part, :, None]).sum()
-        )
-        shares = (torch.arange(SLOTS, device=times.device) + 0.5) / SLOTS
-        centres = (times[:, :-1, None] + times.diff(dim=1)[..., None] * shares).flatten(1).cpu()
-        chance = (logits.sigmoid() * valid[part, :, None]).flatten(1).cpu()
-        for item, strikes in enumerate(clips.strikes[part].cpu()):
-            for strike in strikes[strikes < centres[item, int(clips.counts[part][item]) * SLOTS - 1]].tolist():
-                weight = chance[item] * ((centres[item] - strike).abs() < _NEAR_S)
-                near.append(
-                    abs(float((weight * centres[item]).sum() / weight.sum().clamp_min(1e-9)) - strike)
-                    if float(weight.sum()) > _SURE
-                    else 1.0
-                )
-    errors = torch.tensor(near)
-    return {
-        "loss": loss / max(float(goal.sum()), 1.0),
-        "median_ms": float(errors.median()) * 1e3,
-        "within_10_ms": float((errors < _EXACT_S).float().mean()),
-        "found": float((errors < _NEAR_S).float().mean()),
-    }
 
 
 def _begin(model: StrikeNet, generator: torch.Generator, start: Path | None) -> None:
@@ -95,7 +49,43 @@ def _begin(model: StrikeNet, generator: torch.Generator, start: Path | None) -> 
         model.load_state_dict({name: value.float() for name, value in load_file(start).items()}, strict=False)
 
 
-def train(config: dict, out: Path, device: str, start: Path | None = None, seconds: float | None = None) -> None:
+class Store:
+    """Batches of clips that are made up on the way, each used a few times before another takes its place."""
+
+    def __init__(self, config: dict, generator: torch.Generator) -> None:
+        self.config, self.generator = config, generator
+        self.chooser = torch.Generator().manual_seed(config["seed"])
+        self.batches = [self._film() for _ in range(config["store"])]
+        self.oldest = 0
+
+    def _film(self) -> Clips:
+        return film(self.config["batch"], self.config["frames"], self.generator)
+
+    def renew(self) -> None:
+        """Make the oldest batch anew."""
+        self.batches[self.oldest] = self._film()
+        self.oldest = (self.oldest + 1) % len(self.batches)
+
+    def draw(self) -> Clips:
+        """Return parts of clips, all of the same number of pictures: short ones in larger batches."""
+        total, most = self.config["frames"], self.config["batch"]
+        frames = self.config["windows"][int(torch.randint(len(self.config["windows"]), (), generator=self.chooser))]
+        first = int(torch.randint(total - 1 - frames + 1, (), generator=self.chooser))
+        picks = torch.randint(len(self.batches), (4,), generator=self.chooser).tolist()  # equal parts of four
+        rows = torch.randperm(most, generator=self.chooser)[: min(most * total // frames // 4, most)]
+        rows = rows.to(self.generator.device)
+        parts = zip(*(cut(self.batches[k], first, frames) for k in picks), strict=True)
+        return Clips(*(torch.cat([part[rows] for part in group]) for group in parts))
+
+
+def train(  # noqa: PLR0913, PLR0917
+    config: dict,
+    out: Path,
+    device: str,
+    start: Path | None = None,
+    seconds: float | None = None,
+    recordings: list[Recording] | None = None,
+) -> None:
     """Train as the configuration says; writes the weights and the log to `out`.
 
     Args:
@@ -104,40 +94,30 @@ def train(config: dict, out: Path, device: str, start: Path | None = None, secon
         device: Where.
         start: Weights to go on with; new ones if not given.
         seconds: How long; all steps if not given.
+        recordings: Real clips to learn from beside those that are made up.
     """
     begun = time.time()
     model = StrikeNet(**config["network"]).to(device)
     generator = torch.Generator(device).manual_seed(config["seed"])
     _begin(model, generator, start)
-    check = [film(32, config["frames"], torch.Generator(device).manual_seed(config["seed"] + 1 + k)) for k in range(8)]
+    check = [
+        film(32, config["frames"], torch.Generator(device).manual_seed(config["seed"] + 1 + k))
+        for k in range(config["check"])
+    ]
     check = Clips(*(torch.cat(parts) for parts in zip(*check, strict=True)))
-    steps, batch = config["steps"], config["batch"]
-    store: list[Clips] = []
+    generator.manual_seed(config["seed"] + (1000 if start is not None else 0))  # going on, it sees other clips
+    store = Store(config, generator)
     best = copy.deepcopy(model)
-    chooser = torch.Generator().manual_seed(config["seed"])
     optimiser = torch.optim.AdamW(model.parameters(), lr=config["rate"], weight_decay=config["decay"])
     log = (out / "train.jsonl").open("w")
-    for step in range(steps):
-        while len(store) < config["store"] or (step % config["renew"] == 0 and len(store) == config["store"]):
-            clips = film(batch, config["frames"], generator)
-            if len(store) == config["store"]:
-                store[(step // config["renew"]) % len(store)] = clips
-                break
-            store.append(clips)
-        share = step / steps if seconds is None else min((time.time() - begun) / seconds, 1.0)
+    step, share = 0, 0.0
+    while True:
+        if step and step % config["renew"] == 0:
+            store.renew()
+        share = step / config["steps"] if seconds is None else min((time.time() - begun) / seconds, 1.0)
         for group in optimiser.param_groups:
             group["lr"] = config["rate"] * min(1.0, step / 300 + 0.01) * 0.5 * (1 + math.cos(math.pi * share))
-        picks = torch.randint(len(store), (4,), generator=chooser).tolist()  # a quarter of a batch from each of four
-        rows = torch.randperm(batch, generator=chooser)[: batch // 4].to(device)
-        clips = Clips(
-            *(torch.cat([part[rows] for part in parts]) for parts in zip(*(store[k] for k in picks), strict=True))
-        )
-        goal, valid = targets(clips)
-        model.train()
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            logits = model(flipped(clips.cells, generator), clips.times_s.diff(dim=1))
-        loss = (nn.binary_cross_entropy_with_logits(logits.float(), goal, reduction="none") * valid[..., None]).sum()
-        loss = loss / goal.sum().clamp_min(1)
+        loss, losses = _loss(model, store, recordings, config)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
@@ -146,22 +126,45 @@ def train(config: dict, out: Path, device: str, start: Path | None = None, secon
             keep = min(0.998, (step + 1) / (step + 10))
             for mean, now in zip(best.state_dict().values(), model.state_dict().values(), strict=True):
                 mean.lerp_(now, 1 - keep) if mean.is_floating_point() else mean.copy_(now)
-        last = step == steps - 1 or share == 1.0
+        last = share == 1.0 if seconds is not None else step == config["steps"] - 1
         if step % config["report"] == 0 or last:
             best.eval()
-            line = {
-                "step": step,
-                "seconds": round(time.time() - begun, 1),
-                "train_loss": float(loss.detach()),
-                **judge(best, check),
-            }
+            spent = round(time.time() - begun, 1)
+            line = {"step": step, "seconds": spent, **{name: float(part) for name, part in losses.items()}}
+            line |= judge(best, check)
             log.write(json.dumps(line) + "\n")
             log.flush()
             print(line, flush=True)
             save(best, config, out / "strikes.safetensors")
+        step += 1
         if last:
             break
     log.close()
+
+
+def _loss(
+    model: StrikeNet, store: Store, recordings: list[Recording] | None, config: dict
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss of one batch, and its parts: nats per strike, and nats per recording."""
+    clips = store.draw()
+    cells, times_s = clips.cells, clips.times_s
+    device, made = cells.device, len(cells)
+    real = windows(recordings, config["recordings"], cells.shape[1], store.chooser) if recordings else None
+    if real is not None:
+        cells, times_s = torch.cat([cells, real.cells.to(device)]), torch.cat([times_s, real.times_s.to(device)])
+    model.train()
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        logits = model(flipped(cells, store.generator), times_s.diff(dim=1))
+    goal, valid = targets(clips)
+    entropy = nn.binary_cross_entropy_with_logits(logits[:made].float(), goal, reduction="none")
+    loss = (entropy * valid[..., None]).sum() / goal.sum().clamp_min(1)
+    losses = {"train_loss": loss.detach()}
+    if real is not None:
+        heard = (part.to(device) for part in real[2:])
+        lag = self_supervised(logits[made:].float().sigmoid(), times_s[made:], *heard)
+        losses["real_loss"] = lag.detach()
+        loss = loss + config["real"] * lag
+    return loss, losses
 
 
 def save(model: torch.nn.Module, config: dict, path: Path) -> None:
@@ -180,6 +183,7 @@ if __name__ == "__main__":
     parser.add_argument("--config", type=Path, default=here / "config.yaml")
     parser.add_argument("--out", type=Path, default=here.parent / "versasound_plugin_learned" / "weights")
     parser.add_argument("--start", type=Path, help="weights to go on with")
+    parser.add_argument("--real", type=Path, help="a folder of any clips with sound, to learn from their own lags too")
     parser.add_argument("--seconds", type=float, help="how long to train, instead of all steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
@@ -189,4 +193,4 @@ if __name__ == "__main__":
     entries = yaml.safe_load(told.config.read_text())
     entries.update((name, yaml.safe_load(value)) for name, value in (pair.split("=", 1) for pair in told.set))
     told.out.mkdir(parents=True, exist_ok=True)
-    train(entries, told.out, told.device, told.start, told.seconds)
+    train(entries, told.out, told.device, told.start, told.seconds, load(told.real) if told.real else None)
