@@ -34,7 +34,7 @@ from versasound_core.adapters import EVENT_CHANNELS, Adapter, AdapterFacts  # no
 from versasound_core.containers import AudioData  # noqa: E402
 from versasound_core.media.audio import save_audio  # noqa: E402
 
-_FINISH_S = 100.0  # kept for judging and writing
+_FINISH_S = 60.0  # kept for judging and writing
 _SAVE_EVERY_S = 30.0
 _TELL_EVERY = 100
 _KEEP = 0.998
@@ -113,7 +113,7 @@ class Proof:
         learns = [objective.predictor, objective.pipe.projection_model, adapter.network]
         weights = [weight.requires_grad_(True) for module in learns for weight in module.parameters()]
         means = [weight.detach().clone() for weight in weights]
-        optimiser = torch.optim.AdamW(weights, lr=config["rate"], betas=(0.9, 0.98), weight_decay=0.01)
+        optimiser = torch.optim.AdamW(weights, lr=config["rate"], betas=(0.9, 0.98), weight_decay=0.01, fused=True)
         texts = objective.said(["", *MATERIALS])
         batch, moments = config["batch"], config["adapter"]["num_tokens"]
         seen, materials = train.seen.to(device), train.materials.to(device)

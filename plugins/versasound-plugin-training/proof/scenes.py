@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,14 +40,21 @@ class Scenes(NamedTuple):
 
 
 def seen(seed: int, config: dict[str, Any]) -> VisualFeatures:
-    """Return what the encoder `motion` sees of a scene."""
+    """Return what the encoder `motion` sees of a scene: of every second one as it is, of the others as a coded file."""
     from versasound_plugin_training.rendered import rendered_scene
 
     from versasound_core import registry
+    from versasound_core.containers import VideoClip
     from versasound_core.context import RunContext
+    from versasound_core.scenes import write_scene
 
-    clip = rendered_scene(seed, config["duration_s"]).clip(config["fps"], config["height"])
-    return registry.create("encoder", "motion").encode(clip, RunContext())
+    made, fps, height = rendered_scene(seed, config["duration_s"]), config["fps"], config["height"]
+    encoder = registry.create("encoder", "motion")
+    if seed % 2:
+        return encoder.encode(made.clip(fps, height), RunContext())
+    with tempfile.TemporaryDirectory() as folder:
+        coded = write_scene(made.scene, Path(folder) / "scene.mp4", fps=fps, height=height)
+        return encoder.encode(VideoClip.open(coded), RunContext())
 
 
 def _scene(task: tuple[int, dict[str, Any], int]) -> tuple[Array, Array, int, list[float]]:
