@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _LOOKED, _MADE = 0.5, 0.75
 # A sound made at the events is off by what their detector is off, and by no more.
 _TIMED_S = 0.2
-_STAYS = "The aligner {} would have moved the sound far from the events that {} made it at; it stays there."
 SOUND_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
 
 
@@ -310,12 +309,8 @@ class _Making:
         with _blame(pipeline, "aligner", recipe.aligner):
             alignment = pipeline._aligner.estimate(audio, features, ctx)
             card = pipeline.registry.get("generator", recipe.generator).card
-            if card.timed and audio.metadata.get("timing") != "none":
-                near = alignment.within(_TIMED_S)
-                if near.knots != alignment.knots:
-                    notes = [*audio.metadata.get("notes", []), _STAYS.format(recipe.aligner, recipe.generator)]
-                    audio = attrs.evolve(audio, metadata={**audio.metadata, "notes": notes})
-                alignment = near
+            if card is not None and card.timed and audio.metadata.get("timing") != "none":
+                alignment = alignment.within(_TIMED_S)
             return alignment.apply(audio, recipe.sync_strength)
 
     def _check(self, role: Role, audio: AudioData, samples: int | None = None) -> None:

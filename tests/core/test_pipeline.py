@@ -176,7 +176,6 @@ class TestSound:
         registry.register("aligner", "late", backend("estimate", estimate))
         audio = pipeline(registry, generator="click", aligner="late").sound(clip_of(), seen(clip_of()))
         assert int(audio.waveform[0, 0].argmax()) == round((0.25 + move_s * moves) * RATE)
-        assert ("late" in " ".join(audio.metadata.get("notes", []))) != moves
 
     @pytest.mark.parametrize("channels", [1, 2])
     def test_a_refiner_gets_the_whole_sound_or_blocks_as_it_can(self, registry: Registry, channels: int) -> None:
