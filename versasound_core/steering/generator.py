@@ -149,6 +149,8 @@ class TextToSound:
         if timed and not any(onsets_near(features, item, request) for item in range(items)):
             notes.append(f"Nothing was seen to strike, so timing={settings.timing} changed nothing.")
             timed = False
+        if said[0].negative and (model.guidance if request.guidance_scale is None else request.guidance_scale) == 1:
+            notes.append("At guidance 1 nothing is weighed against the negative prompt: it changed nothing.")
         draft: torch.Tensor | None = None
         if timed and settings.timing == "draft" and features is not None:
             draft = with_channels(drafted(features, request, rate, length, ctx.part(0, 0)), model.channels)

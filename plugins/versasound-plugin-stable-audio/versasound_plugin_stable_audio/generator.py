@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class StableAudioGenerator:
-    """Makes sound with Stable Audio Open (Evans et al. 2024), stereo at 44.1 kHz.
+    """Makes sound with Stable Audio Open (Evans et al. 2024) or Stable Audio 3, stereo at 44.1 kHz.
 
     Args:
         variant: Name of the weights on the card.
-        weights: A local folder with a checkpoint, in place of the variant's repository.
+        weights: A local folder with a checkpoint in the format of diffusers, in place of the variant's repository: of
+            the same kind, or Stable Audio 3.
         words: Whether the picture's labels are added to the prompt.
         timing: `none`, `envelope` or `draft`.
         timing_strength: How much the events shape the sound, 0 to 1.
@@ -44,14 +45,14 @@ class StableAudioGenerator:
         compile: bool,  # noqa: A002  (the option's name)
         cpu_offload: bool,
     ) -> None:
-        from .model import build
+        from .loading import build, own
 
         settings = Settings(
             words=words, timing=timing, timing_strength=timing_strength, adapter=adapter, batch_size=batch_size
         )
         wanted = checkpoint(own_card(__file__, "generator", "stable_audio"), "generator", "stable_audio", variant)
         how = partial(build, is_compiled=compile, cpu_offload=cpu_offload)
-        self._sound = TextToSound(wanted, weights, settings, how)
+        self._sound = TextToSound(own(wanted, weights), weights, settings, how)
 
     def generate(self, features: VisualFeatures | None, request: GenerationRequest, ctx: RunContext) -> AudioData:
         """Return `[B, 2, request.num_samples]`; see `versasound_core.steering.TextToSound.generate_all`."""

@@ -38,6 +38,12 @@ class Output(Subject):
         with_it = self.generate(tiny_hub, negative_prompt="music")
         assert not torch.equal(with_it.waveform, self.generate(tiny_hub).waveform)
 
+    def test_a_negative_prompt_without_guidance_changes_nothing_and_says_so(self, tiny_hub: TinyHub) -> None:
+        with_it = self.generate(tiny_hub, negative_prompt="music", guidance_scale=1.0)
+        assert torch.equal(with_it.waveform, self.generate(tiny_hub, guidance_scale=1.0).waveform)
+        assert [note for note in with_it.metadata["notes"] if "negative prompt" in note]
+        assert not self.generate(tiny_hub, negative_prompt="music").metadata["notes"]
+
     def test_what_is_not_asked_is_the_librarys_default(self, tiny_hub: TinyHub) -> None:
         import diffusers
 

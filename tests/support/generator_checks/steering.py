@@ -66,11 +66,12 @@ class Steering(Subject):
 
     def test_an_adapters_tokens_reach_the_model(self, tiny_hub: TinyHub, tmp_path: Path) -> None:
         adapters = pytest.importorskip("versasound_core.adapters", reason="this core has no adapters")
+        made = self.generate(tiny_hub)
         facts = adapters.AdapterFacts(
             encoder="motion",
             feature_dim=4,
             generator=self.name,
-            variant=registry.get("generator", self.name).card.options["variant"].default,
+            variant=made.metadata["variant"],
             token_dim=self.token_dim,
             num_tokens=3,
             width=16,

@@ -1,4 +1,4 @@
-"""AudioLDM 2 and Stable Audio Open, as pipelines of a few thousand weights."""
+"""AudioLDM 2, Stable Audio Open and Stable Audio 3, as pipelines of a few thousand weights."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def part(folder: Path, name: str, make: Callable[[], Any], gain: float = 1.0) ->
         warnings.simplefilter("ignore", FutureWarning)  # of PyTorch, about how diffusers makes its convolutions
         model = make()
     for key, weight in model.named_parameters():
-        if "weight_g" in key or (key.endswith("weight") and weight.ndim == 1):  # gains
+        if "weight_g" in key or (key.endswith(("weight", "gamma", "alpha")) and weight.ndim == 1):  # gains
             weight.copy_(1 + 0.1 * torch.randn_like(weight))
         elif weight.ndim > 1:
             weight.normal_(0, weight[0].numel() ** -0.5)
@@ -251,3 +251,94 @@ def write_stable_audio(folder: Path) -> None:
         "vae": ("diffusers", "AutoencoderOobleck"),
     }
     write_index(folder, "StableAudioPipeline", parts)
+
+
+def gemma_tokenizer(folder: Path, length: int) -> int:
+    """Write a tokenizer whose pieces are letters, as T5Gemma's, and return how many tokens it has."""
+    from transformers import GemmaTokenizer
+
+    words = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *_LETTERS]
+    tokenizer = GemmaTokenizer(vocab={w: n for n, w in enumerate(words)}, merges=[], model_max_length=length)
+    tokenizer.save_pretrained(folder)
+    return len(words)
+
+
+def write_stable_audio_3(folder: Path, *, distilled: bool) -> None:
+    """Stable Audio 3 as diffusers' conversion writes it: latents of 4096 samples, and at most 48 s."""
+    from diffusers import (
+        AutoencoderSAME,
+        FlowMatchEulerDiscreteScheduler,
+        StableAudio3DiTModel,
+        StableAudio3DurationEmbedder,
+    )
+    from transformers import T5GemmaConfig, T5GemmaEncoderModel
+
+    stack = {
+        "vocab_size": gemma_tokenizer(folder / "tokenizer", 64),
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "layer_types": ["full_attention", "full_attention"],
+    }
+    config = T5GemmaConfig(encoder=stack, decoder=stack, is_encoder_decoder=False)
+    part(folder, "text_encoder", lambda: T5GemmaEncoderModel(config))
+    part(
+        folder,
+        "duration_embedder",
+        lambda: StableAudio3DurationEmbedder(output_dim=16, fourier_dim=16, max_val=48.0),
+    )
+    part(
+        folder,
+        "transformer",
+        lambda: StableAudio3DiTModel(
+            io_channels=4,
+            embed_dim=16,
+            depth=2,
+            num_heads=2,
+            cond_token_dim=16,
+            global_cond_dim=16,
+            local_add_cond_dim=5,
+            timestep_features_dim=8,
+            ff_mult=2,
+            num_memory_tokens=2,
+        ),
+    )
+    part(
+        folder,
+        "vae",
+        lambda: AutoencoderSAME(
+            encoder_channels=8,
+            encoder_c_mults=(2,),
+            encoder_transformer_depths=(2,),
+            latent_dim=4,
+            dim_heads=8,
+            ff_mult=1,
+        ),
+    )
+    FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, stochastic_sampling=distilled).save_pretrained(
+        folder / "scheduler"
+    )
+    parts = {
+        "duration_embedder": ("diffusers", "StableAudio3DurationEmbedder"),
+        "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler"),
+        "text_encoder": ("transformers", "T5GemmaEncoderModel"),
+        "tokenizer": ("transformers", "GemmaTokenizer"),
+        "transformer": ("diffusers", "StableAudio3DiTModel"),
+        "vae": ("diffusers", "AutoencoderSAME"),
+    }
+    write_index(folder, "StableAudio3Pipeline", parts)
+
+
+@repository("converted/stable-audio-3-medium")
+def write_stable_audio_3_medium(folder: Path) -> None:
+    """The distilled one, which puts fresh noise on at every step."""
+    write_stable_audio_3(folder, distilled=True)
+
+
+@repository("converted/stable-audio-3-medium-base")
+def write_stable_audio_3_medium_base(folder: Path) -> None:
+    """The one before distillation."""
+    write_stable_audio_3(folder, distilled=False)
