@@ -1,7 +1,7 @@
 """The trained proof, by the way that users go: its generator behind `stable_audio`, its adapter as an option.
 
-Scenes, sounds and true times are the renderer's; the classifier has only heard true sounds. The weights are what
-`proof/prove.py` wrote on a GPU.
+Scenes, seen as coded files, their sounds and true times are the renderer's; the classifier has only heard true sounds.
+The weights are what `proof/prove.py` wrote on a GPU.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import pytest
 import torch
 
 from versasound_core import registry
-from versasound_core.containers import GenerationRequest, VisualFeatures
+from versasound_core.containers import GenerationRequest, VideoClip, VisualFeatures
 from versasound_core.context import RunContext
+from versasound_core.scenes import write_scene
 
 PROOF = Path(__file__).parents[1] / "proof"
-NEVER_TRAINED_ON, SCENES, KNOWN = 2 * 10**6, 16, 100
-RATE, LENGTH_S, STEPS, GUIDANCE = 16000, 1.92, 25, 2.0
+NEVER_TRAINED_ON, SCENES, KNOWN = 2 * 10**6, 16, 300
+RATE, LENGTH_S, STEPS, GUIDANCE = 16000, 1.92, 50, 2.0
 
 pytest.importorskip("versasound_plugin_stable_audio", reason="versasound-plugin-stable-audio is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
@@ -51,9 +52,11 @@ def scenes():
 
 
 @pytest.fixture(scope="module")
-def seen(scenes) -> list[VisualFeatures]:
+def seen(scenes, tmp_path_factory) -> list[VisualFeatures]:
     encoder = registry.create("encoder", "motion")
-    return [encoder.encode(scene.clip(25.0, 48), RunContext()) for scene in scenes]
+    folder = tmp_path_factory.mktemp("scenes")
+    files = [write_scene(scene.scene, folder / f"{k}.mp4", fps=25.0, height=96) for k, scene in enumerate(scenes)]
+    return [encoder.encode(VideoClip.open(file), RunContext()) for file in files]
 
 
 @pytest.fixture(scope="module")
