@@ -35,6 +35,7 @@ TRAINING = {
     "workers": 0,
 }
 WIDTH = 6
+POOLED = {"labels": 0, "spatial_pooling": "avg", "temporal_pooling": "attention"}
 
 
 def trainer(encoder="clip", options=None, progress=None, cancel=None, **training):
@@ -51,9 +52,7 @@ def trainer(encoder="clip", options=None, progress=None, cancel=None, **training
 
 def seen(**options):
     """Features of a scene, pooled as a configuration does where it says nothing."""
-    encoder = registry.create(
-        "encoder", "clip", labels=0, spatial_pooling="avg", temporal_pooling="attention", **options
-    )
+    encoder = registry.create("encoder", "clip", **POOLED, **options)
     return encoder.encode(VideoClip.open("videos/scene_000000.mp4"), RunContext())
 
 
@@ -125,6 +124,23 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(folder, dataset):
     for name in ("projection", "adapter"):
         one, other = (load_file(folder / run / "projection" / f"{name}.safetensors") for run in ("whole", "stopped"))
         assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_features_in_the_cache_are_of_the_projection_as_it_is_now(folder, dataset, tmp_path):
+    from versasound_core.pipeline import Pipeline
+    from versasound_core.recipe import Recipe
+
+    def features(path):
+        recipe = Recipe(encoder="clip", encoder_options={"projection": str(path), **POOLED}, aligner=None, refiner=None)
+        pipeline = Pipeline(recipe, ctx=RunContext(cache_dir=tmp_path / "features"))
+        return pipeline.encode(VideoClip.open("videos/scene_000000.mp4")).features
+
+    path = trainer().train(dataset, 1, 3, 1e-2)
+    first = features(path)
+    trainer().train(dataset, 2, 3, 1e-2)  # goes on, and writes the same folder
+    weight = load_file(path / "projection.safetensors")["weight"]
+    assert not torch.equal(features(path), first)
+    torch.testing.assert_close(features(path), seen().features @ weight.T)
 
 
 def test_a_projection_to_the_encoders_own_width_begins_as_none(dataset):
