@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
@@ -191,6 +192,19 @@ class BackendCard:
             raise InvalidInputError("it has no `summary:`.")
         known = {field.name for field in attrs.fields(cls)}
         return cls(**{key: value for key, value in fields.items() if key in known})
+
+    def depends_on(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a result depends on: every option, and when a file or folder among them was last changed.
+
+        Raises:
+            InvalidInputError: As `complete`.
+        """
+        told = self.complete(given)
+        for name, option in self.options.items():
+            if option.type == "path" and told[name] is not None:
+                with suppress(OSError, ValueError):  # what is not there is refused by whoever reads it
+                    told[f"{name}, changed"] = Path(told[name]).expanduser().stat().st_mtime_ns
+        return told
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return every option with its value: what is given, checked, and the defaults of the rest.

@@ -220,7 +220,7 @@ class Pipeline:
 
         encoder = self.registry.get("encoder", self.recipe.encoder)
         cache = FeatureCache(self.ctx.cache_dir / "features")
-        options = (encoder.card.complete(self.recipe.encoder_options) if encoder.card else {}) | {
+        options = (encoder.card.depends_on(self.recipe.encoder_options) if encoder.card else {}) | {
             "precision": self.recipe.precision
         }
         return cache, cache.key(clip.content_hash(), encoder.full_name, encoder.version, options)

@@ -73,8 +73,21 @@ class EncoderFacts:
             )
 
 
-def write_folder(folder: str | os.PathLike[str], kind: str, facts: EncoderFacts, network: torch.nn.Module) -> Path:
+def write_folder(
+    folder: str | os.PathLike[str],
+    kind: str,
+    facts: EncoderFacts,
+    network: torch.nn.Module,
+    **more: tuple[EncoderFacts, torch.nn.Module],
+) -> Path:
     """Write `kind.safetensors` and `kind.json`; a folder of that kind which is there already is replaced.
+
+    Args:
+        folder: Where.
+        kind: What it is.
+        facts: What it fits.
+        network: What was trained.
+        more: What goes with it in the same folder, by kind.
 
     Raises:
         InvalidInputError: If there is something else in its place.
@@ -90,10 +103,11 @@ def write_folder(folder: str | os.PathLike[str], kind: str, facts: EncoderFacts,
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
-        tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        save_file(tensors, aside / f"{kind}.safetensors", {"format": "pt"})
-        told = {"format": _FORMAT, **attrs.asdict(facts)}
-        (aside / f"{kind}.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        for name, (fits, trained) in {kind: (facts, network), **more}.items():
+            tensors = {key: value.detach().cpu().contiguous() for key, value in trained.state_dict().items()}
+            save_file(tensors, aside / f"{name}.safetensors", {"format": "pt"})
+            told = {"format": _FORMAT, **attrs.asdict(fits)}
+            (aside / f"{name}.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         if target.exists():
             target.rename(old)
         aside.rename(target)

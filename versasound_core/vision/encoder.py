@@ -20,6 +20,7 @@ from .windows import neighbours, slide, windowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from versasound_core.context import RunContext
 
@@ -44,6 +45,7 @@ class Settings:
         feature_dim: Length of a feature vector; None for the backbone's own.
         batch_size: Windows (frames, for image models) computed at a time.
         labels: How many sounds to name; 0 names none.
+        projection: Folder of a trained projection, which has a `feature_dim` of its own; None for none.
     """
 
     fps: float
@@ -52,6 +54,7 @@ class Settings:
     feature_dim: int | None
     batch_size: int
     labels: int
+    projection: str | Path | None = None
 
     def __attrs_post_init__(self) -> None:
         for name, allowed in (("temporal_pooling", TEMPORAL), ("spatial_pooling", SPATIAL)):
@@ -66,19 +69,21 @@ class VideoEncoder(torch.nn.Module):
         backbone: The model.
         settings: How features are made.
         freeze: Leave the backbone's weights as they are, and in evaluation mode, whatever is trained.
+        trained: The projection, if one was trained; else it begins as `projection` makes it.
 
     Raises:
-        InvalidInputError: If the backbone does not have this pooling.
+        InvalidInputError: If the backbone does not have this pooling, or the projection is for another width.
     """
 
-    def __init__(self, backbone: Backbone, settings: Settings, *, freeze: bool = True) -> None:
+    def __init__(
+        self, backbone: Backbone, settings: Settings, *, freeze: bool = True, trained: torch.nn.Linear | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.settings = settings
         self.freeze = freeze
         self.own_width = backbone.width(settings.spatial_pooling)
-        wanted = settings.feature_dim or self.own_width
-        self.projection = projection(self.own_width, wanted) if wanted != self.own_width else torch.nn.Identity()
+        self.projection, self._is_trained = self._projection(trained), trained is not None
         self._token_width = backbone.width("avg")
         self._batches = Batches(settings.batch_size)
         if freeze:
@@ -87,8 +92,8 @@ class VideoEncoder(torch.nn.Module):
 
     @property
     def note(self) -> str | None:
-        """What a user should know of the projection, if there is one."""
-        if isinstance(self.projection, torch.nn.Identity):
+        """What a user should know of the projection, if there is one that nothing has trained."""
+        if self._is_trained or isinstance(self.projection, torch.nn.Identity):
             return None
         return (
             f"Features of {self.own_width} dimensions were brought to {self.projection.out_features} by a projection "
@@ -177,6 +182,18 @@ class VideoEncoder(torch.nn.Module):
         made = features.clone()  # an ordinary tensor, that can be trained on
         return VisualFeatures(made, {**metadata, "fps": settings.fps, **extra, **notes}, labels=said[0])
 
+    def _projection(self, trained: torch.nn.Linear | None) -> torch.nn.Linear | torch.nn.Identity:
+        wanted = self.settings.feature_dim or self.own_width
+        if trained is None:
+            return projection(self.own_width, wanted) if wanted != self.own_width else torch.nn.Identity()
+        if trained.in_features != self.own_width:
+            raise InvalidInputError(
+                f"the projection {self.settings.projection} was trained on features of {trained.in_features} "
+                f"dimensions; these have {self.own_width}.",
+                "Set spatial_pooling and weights as they were when it was trained.",
+            )
+        return trained
+
     def _chunk(self, items: int) -> int:
         """Frames decoded and prepared at a time: as many as a batch of windows needs."""
         return max(1, self.settings.batch_size // items) * int(self.backbone.hop)
@@ -231,7 +248,7 @@ class VideoEncoder(torch.nn.Module):
         if merged.shape[-1] != self.own_width and not isinstance(self.projection, torch.nn.Identity):
             raise InvalidInputError(
                 f"all tokens have {merged.shape[-1]} dimensions, and the projection is for {self.own_width}.",
-                "Set spatial_pooling to avg, or leave feature_dim empty.",
+                "Set spatial_pooling to avg, or leave feature_dim and projection empty.",
             )
         with torch.autocast(merged.device.type, enabled=False):
             made: torch.Tensor = self.projection(merged)

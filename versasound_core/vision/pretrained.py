@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from versasound_core.device import resolve_device
 from versasound_core.weights import Checkpoint, built, find
 
 from .encoder import Settings, VideoEncoder
+from .projection import projection_for
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +34,10 @@ class Pretrained:
         settings: How features are made.
         build: Makes the backbone in fp32 from a folder with its files, or of its full size with random weights from
             None.
+
+    Raises:
+        InvalidInputError: If a trained projection is for another encoder, variant or `feature_dim`.
+        ModelLoadError: If it cannot be read.
     """
 
     def __init__(self, wanted: Checkpoint, folder: str | Path | None, settings: Settings, build: Build) -> None:
@@ -40,6 +46,10 @@ class Pretrained:
         self._folder = folder
         self._build = build
         self._kept: tuple[str, VideoEncoder] | None = None
+        chosen = settings.projection
+        self._projection = (
+            None if chosen is None else projection_for(chosen, wanted.backend, wanted.variant, settings.feature_dim)
+        )
 
     def module(
         self,
@@ -65,7 +75,8 @@ class Pretrained:
         """
         place = resolve_device(device)
         folder = find(self.wanted, self._folder) if pretrained else None
-        encoder = VideoEncoder(built(self.wanted, folder, self._build), self.settings, freeze=freeze)
+        trained = copy.deepcopy(self._projection)  # whoever trains the module trains its own
+        encoder = VideoEncoder(built(self.wanted, folder, self._build), self.settings, freeze=freeze, trained=trained)
         if gradient_checkpointing:
             encoder.backbone.checkpoint_gradients()
         encoder.backbone.to(torch_dtype(precision))  # a projection stays in fp32

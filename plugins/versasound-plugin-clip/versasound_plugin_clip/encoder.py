@@ -28,6 +28,7 @@ class ClipEncoder:
         temporal_pooling: `attention`, `avg`, `max` or `none`.
         spatial_pooling: `avg`, `max`, or `cls_token`: the embedding that shares a space with text.
         feature_dim: Length of a feature vector; None for the model's own.
+        projection: The folder of a trained projection, which has its own `feature_dim`.
         input_size: Side of the square that the model sees; None for the checkpoint's own.
         batch_size: Frames computed at a time.
         labels: How many sounds to name; 0 names none.
@@ -43,6 +44,7 @@ class ClipEncoder:
         temporal_pooling: str,
         spatial_pooling: str,
         feature_dim: int | None,
+        projection: str | Path | None,
         input_size: int | None,
         batch_size: int,
         labels: int,
@@ -55,6 +57,7 @@ class ClipEncoder:
             temporal_pooling=temporal_pooling,
             spatial_pooling=spatial_pooling,
             feature_dim=feature_dim,
+            projection=projection,
             batch_size=batch_size,
             labels=labels,
         )

@@ -22,8 +22,8 @@ class TrainingConfig(Section):
 
     train: str = setting(
         "adapter",
-        "What learns: an adapter for the generator, or an aligner on the encoder's features.",
-        choices=("adapter", "aligner"),
+        "What learns: an adapter for the generator, the encoder's projection with one, or an aligner on the features.",
+        choices=("adapter", "projection", "aligner"),
     )
     output_dir: str = setting("versasound_training", "Folder for what is trained, checkpoints, metrics and samples.")
     num_epochs: int = setting(100, "Times that the whole data set is gone through.", min=1)

@@ -35,7 +35,7 @@ class Features:
 
     def __init__(self, encoder: str, options: dict[str, Any], precision: str) -> None:
         backend = default_registry.get("encoder", encoder)
-        complete = backend.card.complete(options) if backend.card else options
+        complete = backend.card.depends_on(options) if backend.card else options
         self.encoder, self.options = encoder, options
         self._about = (backend.full_name, backend.version, {**complete, "precision": precision})
         self._cache = FeatureCache(default_cache_dir() / "training_features", limit_bytes=None)

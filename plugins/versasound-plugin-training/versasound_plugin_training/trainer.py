@@ -23,7 +23,7 @@ from .crops import Crops, Order, batches
 from .dataset import VideoAudioDataset
 from .features import Features
 from .learning import Learning
-from .lessons import adapter_lesson, aligner_lesson
+from .lessons import adapter_lesson, aligner_lesson, projection_lesson, unprojected
 from .metrics import Metrics
 from .objectives.load import load_objective, variant_of
 
@@ -42,6 +42,8 @@ _log = get_logger(__name__)
 
 class VersaSoundTrainer:
     """Trains an adapter from an encoder to a generator, both frozen, with the generator's own loss; or an aligner.
+
+    The encoder's projection can be trained together with the adapter.
 
     Args:
         visual_encoder_config: Which encoder, as in the configuration's section `visual_encoder`; None or `...` for the
@@ -78,7 +80,10 @@ class VersaSoundTrainer:
         self.recipe = Recipe.from_config(core)
         self.training = TrainingConfig.from_mapping(training)
         self.variant = ""
-        if self.training.train == "adapter":
+        self.encoder_options, self.projected_dim = self.recipe.encoder_options, 0
+        if self.training.train == "projection":
+            self.encoder_options, self.projected_dim = unprojected(self.recipe.encoder, self.encoder_options)
+        if self.training.train != "aligner":
             self.variant = variant_of(self.recipe.generator, self.recipe.generator_options)
         if self.training.width % self.training.num_heads or self.training.num_heads % 2:
             raise InvalidInputError(
@@ -112,7 +117,7 @@ class VersaSoundTrainer:
             output_dir: Folder for everything that is written.
 
         Returns:
-            The folder of what was trained, `output_dir/adapter` or `output_dir/aligner`.
+            The folder of what was trained, in `output_dir`: `adapter`, `projection` or `aligner`.
 
         Raises:
             InvalidInputError: If the data set is none, or there is a checkpoint of another run.
@@ -131,7 +136,7 @@ class VersaSoundTrainer:
         }
         settings = attrs.evolve(self.training, **{name: value for name, value in given.items() if value is not None})
         out = _writable(settings.output_dir)
-        features = Features(self.recipe.encoder, self.recipe.encoder_options, "fp32")
+        features = Features(self.recipe.encoder, self.encoder_options, "fp32")
         dataset = dataset.restricted(features.compute(dataset.pairs, self.ctx.part(0, 0.1)))
         lesson = self._lesson(settings, dataset, features)
         try:
@@ -156,7 +161,10 @@ class VersaSoundTrainer:
                 f"{self.recipe.generator} makes at once.",
                 "Choose a smaller duration_s.",
             )
-        return adapter_lesson(first, name, (self.recipe.generator, self.variant), objective, settings)
+        generator = self.recipe.generator, self.variant
+        if settings.train == "projection":
+            return projection_lesson(first, name, generator, objective, settings, self.projected_dim)
+        return adapter_lesson(first, name, generator, objective, settings)
 
 
 class _Run:

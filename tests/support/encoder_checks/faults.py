@@ -15,7 +15,7 @@ from versasound_core.containers import VideoClip
 from versasound_core.context import RunContext
 from versasound_core.errors import InvalidInputError, ModelLoadError, VersaSoundError
 
-from .subject import Subject, noise
+from .subject import Subject, noise, write_projection
 
 if TYPE_CHECKING:
     from tiny_hub import TinyHub
@@ -114,6 +114,24 @@ class Faults(Subject):
     def test_bad_options_are_refused(self, options: dict[str, Any]) -> None:
         with pytest.raises(VersaSoundError, match=next(iter(options))):
             registry.create("encoder", self.name, **options)
+
+    def test_a_projection_of_something_else_is_refused(self, tiny_hub: TinyHub, tmp_path: Path) -> None:
+        variant, width = self.own_variant(), self.own_width()
+        for encoder, weights in (("motion", variant), (self.name, "gigantic")):
+            folder, _ = write_projection(tmp_path / "p", encoder, weights, width=width, wanted=6)
+            with pytest.raises(InvalidInputError, match=rf"features of the encoder {encoder} \({weights}\), not of"):
+                self.make(projection=str(folder))
+        folder, _ = write_projection(tmp_path / "p", self.name, variant, width=width + 1, wanted=6)
+        with pytest.raises(InvalidInputError, match=f"features of {width + 1} dimensions; these have {width}"):
+            self.make(projection=str(folder)).module("cpu")
+        with pytest.raises(InvalidInputError, match="feature_dim=8: .* of 6 dimensions.*set it to 6"):
+            self.make(projection=str(folder), feature_dim=8)
+        whole = (folder / "projection.safetensors").read_bytes()
+        (folder / "projection.safetensors").write_bytes(whole[:-4])
+        with pytest.raises(ModelLoadError, match="projection .* cannot be used"):
+            self.make(projection=str(folder))
+        with pytest.raises(ModelLoadError, match="is no projection: there is no such folder"):
+            self.make(projection=str(tmp_path / "none"))
 
     def test_no_clip_is_refused(self, tiny_hub: TinyHub) -> None:
         with pytest.raises(InvalidInputError, match="VideoClip, not str"):

@@ -16,7 +16,7 @@ from versasound_core.containers import VideoClip, VisualFeatures
 from versasound_core.context import RunContext
 from versasound_core.vision import UntrainedProjectionWarning
 
-from .subject import EXACT, Subject, noise, write_video
+from .subject import EXACT, Subject, noise, write_projection, write_video
 
 if TYPE_CHECKING:
     from tiny_hub import TinyHub
@@ -131,6 +131,23 @@ class Features(Subject):
         assert tokens.shape[:2] == (1, 3)
         assert tokens.shape[3] == 768
         torch.testing.assert_close(encoder.projection.weight.T @ encoder.projection.weight, torch.eye(32))
+
+    def test_a_trained_projection_is_what_features_go_through(
+        self, tiny_hub: TinyHub, tmp_path: Path, recwarn: pytest.WarningsRecorder
+    ) -> None:
+        folder, layer = write_projection(
+            tmp_path / "p", self.name, self.own_variant(), width=self.own_width(), wanted=6
+        )
+        clip = VideoClip.from_tensor(noise(5, size=self.size), 8)
+        own = self.encode(clip)
+        for feature_dim in (None, 6):
+            seen = self.encode(clip, projection=str(folder), feature_dim=feature_dim)
+            torch.testing.assert_close(seen.features, own.features @ layer.weight.detach().T, **EXACT)
+            assert "notes" not in seen.metadata
+        first, second = (self.make(projection=str(folder)).module("cpu").projection for _ in range(2))
+        assert first.weight.requires_grad
+        assert first.weight.data_ptr() != second.weight.data_ptr()
+        assert not [warning for warning in recwarn if warning.category is UntrainedProjectionWarning]
 
     def test_all_tokens_average_to_the_features(self, tiny_hub: TinyHub) -> None:
         module = self.make(spatial_pooling="avg", temporal_pooling="none").module("cpu")

@@ -18,6 +18,8 @@ import torch
 from versasound_core import registry
 from versasound_core.containers import VideoClip, VisualFeatures
 from versasound_core.context import RunContext
+from versasound_core.trained import write_folder
+from versasound_core.vision.projection import PROJECTION, ProjectionFacts
 
 if TYPE_CHECKING:
     from tiny_hub import TinyHub
@@ -45,6 +47,16 @@ def write_video(path: Path, frames: torch.Tensor, times: list[Fraction]) -> Vide
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return VideoClip.open(path)
+
+
+def write_projection(
+    folder: Path, encoder: str, variant: str, *, width: int, wanted: int
+) -> tuple[Path, torch.nn.Linear]:
+    """Write a projection as training does, with weights of its own."""
+    facts = ProjectionFacts(encoder=encoder, encoder_variant=variant, feature_dim=width, projected_dim=wanted)
+    layer = facts.network()
+    torch.nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(7))
+    return write_folder(folder, PROJECTION, facts, layer), layer
 
 
 class Subject:
@@ -77,6 +89,14 @@ class Subject:
 
     def encode(self, clip: VideoClip, ctx: RunContext | None = None, **options: Any) -> VisualFeatures:
         return self.make(**options).encode(clip, ctx or RunContext())
+
+    def own_variant(self) -> str:
+        """Return the variant that is the default."""
+        return str(registry.get("encoder", self.name).card.options["variant"].default)
+
+    def own_width(self) -> int:
+        """Return how long a feature vector of the tiny checkpoint is."""
+        return int(self.make().module("cpu").own_width)
 
     def _program(self, code: str, hub: TinyHub, *words: str) -> Any:
         done = subprocess.run(

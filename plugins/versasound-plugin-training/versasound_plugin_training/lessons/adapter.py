@@ -18,12 +18,22 @@ if TYPE_CHECKING:
     from versasound_plugin_training.crops import Batch, Item
     from versasound_plugin_training.objectives import Draw, Objective
 
+    from .projection import ProjectedResampler
+
 
 def adapter_lesson(
     features: VisualFeatures, encoder: str, generator: tuple[str, str], objective: Objective, settings: TrainingConfig
 ) -> AdapterLesson:
     """Return the lesson for an encoder's features and a generator, by name and variant."""
-    facts = AdapterFacts(
+    facts = adapter_facts(features, encoder, generator, objective, settings)
+    return AdapterLesson(facts, facts.network(settings.seed), objective, settings)
+
+
+def adapter_facts(
+    features: VisualFeatures, encoder: str, generator: tuple[str, str], objective: Objective, settings: TrainingConfig
+) -> AdapterFacts:
+    """Return what an adapter fits that reads these features and teaches this generator."""
+    return AdapterFacts(
         encoder=str(features.metadata.get("backbone", encoder)),
         encoder_variant=features.metadata.get("variant"),
         feature_dim=features.get_feature_dim(),
@@ -35,7 +45,6 @@ def adapter_lesson(
         num_layers=settings.num_layers,
         num_heads=settings.num_heads,
     )
-    return AdapterLesson(facts, objective, settings)
 
 
 class AdapterLesson:
@@ -43,15 +52,21 @@ class AdapterLesson:
 
     Args:
         facts: What the adapter is for.
+        network: Makes tokens of what is seen.
         objective: The frozen generator and its loss.
-        settings: Shares of crops without words, and with nothing; seed of the first weights.
+        settings: Shares of crops without words, and with nothing.
     """
 
     kind = "adapter"
 
-    def __init__(self, facts: AdapterFacts, objective: Objective, settings: TrainingConfig) -> None:
-        self.facts, self.objective, self._settings = facts, objective, settings
-        self.network = facts.network(settings.seed)
+    def __init__(
+        self,
+        facts: AdapterFacts,
+        network: Resampler | ProjectedResampler,
+        objective: Objective,
+        settings: TrainingConfig,
+    ) -> None:
+        self.facts, self.network, self.objective, self._settings = facts, network, objective, settings
         self.frozen = objective.modules
         self.sample_rate, self.channels = objective.sample_rate, objective.channels
 
@@ -81,7 +96,9 @@ class AdapterLesson:
     def checkpoint_gradients(self) -> None:
         """Compute the activations of both twice."""
         self.objective.checkpoint_gradients()
-        self.network.checkpointing = True
+        for part in self.network.modules():
+            if isinstance(part, Resampler):
+                part.checkpointing = True
 
     def save(self, network: torch.nn.Module, folder: Path, training: dict[str, Any]) -> Path:
         """Write the adapter."""
