@@ -104,7 +104,8 @@ def test_the_users_words_come_first(prompt: Any, negative: Any, labels: Any, tex
 
 def test_what_was_said_is_reported(tmp_path: Path) -> None:
     features = seen([], [], labels=[[("rain", 0.9)], [("wind", 0.9)]])
-    audio = make(tmp_path).generate(features, ask(prompt=None, negative_prompt="music"), RunContext())
+    request = ask(prompt=None, negative_prompt="music", guidance_scale=3.0)
+    audio = make(tmp_path).generate(features, request, RunContext())
     assert audio.metadata["prompts"] == ["rain", "wind"]
     assert audio.metadata["words_added"] == [["rain"], ["wind"]]
     assert audio.metadata["negative_prompt"] == "music"
