@@ -10,7 +10,6 @@ import torch
 from generator_checks import PROMPT, GeneratorChecks, seen
 
 from versasound_core.context import RunContext
-from versasound_core.steering import Job
 
 if TYPE_CHECKING:
     from tiny_hub import TinyHub
@@ -38,19 +37,6 @@ class TestStableAudio(GeneratorChecks):
 
     def run(self, pipe: Any, seconds: float, **settings: Any) -> torch.Tensor:
         return pipe(audio_end_in_s=seconds, **settings).audios[0]
-
-    def job(self, **fields: Any) -> Job:
-        usual = {
-            "text": PROMPT,
-            "negative": None,
-            "seed": 3,
-            "start": 0,
-            "length": 44100,
-            "end": 44100,
-            "steps": 3,
-            "guidance": 3.0,
-        }
-        return Job(**usual | fields)
 
     def test_a_whole_window_is_the_librarys(self, tiny_hub: TinyHub) -> None:
         made = self.generate(tiny_hub, duration_s=47.0)

@@ -19,7 +19,6 @@ from versasound_plugin_stable_audio.coding import decoded, encoded
 from versasound_core import registry
 from versasound_core.context import RunContext
 from versasound_core.errors import ModelLoadError
-from versasound_core.steering import Job
 from versasound_core.steering.timing import start_noise
 
 if TYPE_CHECKING:
@@ -50,19 +49,6 @@ class Third(Subject):
 
     def make(self, hub: TinyHub, **options: Any) -> Any:
         return super().make(hub, weights=str(hub.add(self.repository)), **options)
-
-    def job(self, **fields: Any) -> Job:
-        usual = {
-            "text": PROMPT,
-            "negative": None,
-            "seed": 3,
-            "start": 0,
-            "length": 44100,
-            "end": 44100,
-            "steps": 3,
-            "guidance": 3.0,
-        }
-        return Job(**usual | fields)
 
     def test_what_is_not_asked_is_the_librarys_default(self, tiny_hub: TinyHub) -> None:
         made = self.generate(tiny_hub, num_inference_steps=None, guidance_scale=None)

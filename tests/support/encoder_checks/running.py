@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -102,12 +101,6 @@ class Running(Subject):
         with pytest.raises(DeviceError, match="fp16"):
             Batches(1).run(lambda rows: look(rows.repeat(9)), torch.arange(2))
 
-    def test_nothing_goes_over_the_network(self, tiny_hub: TinyHub, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(*_: Any, **__: Any) -> None:
-            raise AssertionError("a network call")
-
-        for name in ("connect", "connect_ex"):
-            monkeypatch.setattr(socket.socket, name, refuse)
-        monkeypatch.setattr(socket, "getaddrinfo", refuse)
-        monkeypatch.delenv("HF_HUB_OFFLINE")  # not even when it would be allowed
+    @pytest.mark.usefixtures("no_network")
+    def test_nothing_goes_over_the_network(self, tiny_hub: TinyHub) -> None:
         assert self.encode(VideoClip.from_tensor(noise(3, size=32), 8)).shape[1] == 3

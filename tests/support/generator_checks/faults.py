@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,14 +70,8 @@ class Faults(Subject):
                 None, self.ask(), RunContext()
             )
 
-    def test_nothing_goes_over_the_network(self, tiny_hub: TinyHub, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(*_: Any, **__: Any) -> None:
-            raise AssertionError("a network call")
-
-        for name in ("connect", "connect_ex"):
-            monkeypatch.setattr(socket.socket, name, refuse)
-        monkeypatch.setattr(socket, "getaddrinfo", refuse)
-        monkeypatch.delenv("HF_HUB_OFFLINE")  # not even when it would be allowed
+    @pytest.mark.usefixtures("no_network")
+    def test_nothing_goes_over_the_network(self, tiny_hub: TinyHub) -> None:
         assert self.generate(tiny_hub).shape[2] == self.rate
 
     @pytest.mark.parametrize(

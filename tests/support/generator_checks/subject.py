@@ -11,6 +11,7 @@ import torch
 from versasound_core import registry
 from versasound_core.containers import AudioData, EventTrack, GenerationRequest, VisualFeatures
 from versasound_core.context import RunContext
+from versasound_core.steering import Job
 
 if TYPE_CHECKING:
     from tiny_hub import TinyHub
@@ -74,6 +75,11 @@ class Subject:
         pipe = self.loaded(hub.add(self.repository))
         chosen = {"prompt": PROMPT, "num_inference_steps": 3, "guidance_scale": 3.0} | settings
         return self.run(pipe, seconds, generator=torch.Generator().manual_seed(seed), **chosen)
+
+    def job(self, **fields: Any) -> Job:
+        """A second of the model's own, as `Model.make` takes it, where the fields do not say otherwise."""
+        usual = {"text": PROMPT, "negative": None, "seed": 3, "start": 0, "steps": 3, "guidance": 3.0}
+        return Job(**{**usual, "length": self.rate, "end": self.rate, **fields})
 
     def make(self, hub: TinyHub, **options: Any) -> Any:
         hub.add(self.repository)

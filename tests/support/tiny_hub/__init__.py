@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
 from .repositories import REPOSITORIES, repository
 
-__all__ = ["TinyHub", "empty_hub", "repository", "tiny_hub", "tiny_hub_files"]
+__all__ = ["TinyHub", "empty_hub", "no_network", "repository", "tiny_hub", "tiny_hub_files"]
 
 _WRITERS = ("encoders", "diffusion", "audiocraft")
 _REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -74,6 +75,20 @@ def tiny_hub(tiny_hub_files: TinyHub, monkeypatch: pytest.MonkeyPatch) -> TinyHu
     for name, value in tiny_hub_files.env.items():
         monkeypatch.setenv(name, value)
     return tiny_hub_files
+
+
+@pytest.fixture
+def no_network(tiny_hub: TinyHub, monkeypatch: pytest.MonkeyPatch) -> TinyHub:
+    """The tiny hub with the network allowed, where each use of it fails the test."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a network call")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    return tiny_hub
 
 
 @pytest.fixture
