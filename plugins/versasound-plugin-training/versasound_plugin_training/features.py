@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -61,19 +62,23 @@ class Features:
     def compute(self, pairs: Sequence[Pair], ctx: RunContext) -> list[Pair]:
         """Compute what is not there yet, and return the pairs whose picture could be looked at.
 
+        Of several processes each begins elsewhere, and finds what the others have done by then.
+
         Raises:
             MediaError: If there is none.
             Cancelled: If the user asked to stop; what is done is kept.
         """
         encoder = default_registry.create("encoder", self.encoder, **self.options)
-        usable, first = [], ""
-        for number, pair in enumerate(pairs):
+        rank, processes = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE"))
+        usable, first = set(), ""
+        for number, index in enumerate(sorted(range(len(pairs)), key=lambda i: (i - rank) % max(1, processes))):
+            pair = pairs[index]
             ctx.report(number / len(pairs), f"looking at {pair.video.name}")
             try:
                 key = self._key(pair.video)
                 if not self._cache.has(key):
                     self._keep(key, self._look(encoder, pair.video, attrs.evolve(ctx, progress=None)))
-                usable.append(pair)
+                usable.add(index)
             except Cancelled:
                 raise
             except (MediaError, OSError) as error:
@@ -81,7 +86,7 @@ class Features:
                 _log.warning("%s is left out: %s", pair.video, in_words(error))
         if not usable:
             raise MediaError(f"none of the {len(pairs)} videos can be looked at: {first}")
-        return usable
+        return [pair for index, pair in enumerate(pairs) if index in usable]
 
     def _look(self, encoder: Any, video: Path, ctx: RunContext) -> VisualFeatures:  # noqa: ANN401
         from versasound_core.events import detect_events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,6 @@ from .metrics import Metrics
 from .objectives.load import load_objective, variant_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
     from types import EllipsisType
 
@@ -94,6 +94,8 @@ class VersaSoundTrainer:
             self.device = resolve_device(device)
         except DeviceError:  # a program that names a GPU runs without one too, slowly
             self.device = resolve_device(place_for(device))
+        if self.device.type == "cuda" and "LOCAL_RANK" in os.environ:  # as Accelerate gives them out
+            self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         self.ctx = RunContext(
             device=str(self.device), progress=progress, cancel=CancelToken() if cancel is None else cancel
         )
