@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import av
@@ -11,7 +12,8 @@ import torch
 from versasound_plugin_training import VideoAudioDataset
 from versasound_plugin_training.rendered import MATERIALS, rendered_scene
 
-from versasound_core.errors import InvalidInputError, MediaError
+from versasound_core.context import CancelToken, RunContext
+from versasound_core.errors import Cancelled, InvalidInputError, MediaError
 from versasound_core.media.audio import load_audio
 
 
@@ -127,6 +129,23 @@ def test_only_what_is_new_is_opened_even_after_a_look_that_was_broken_off(folder
         (folder / name.format("new")).write_bytes((folder / name.format("scene_000000")).read_bytes())
     assert len(VideoAudioDataset("videos", "audio")) == 4
     assert opened[3:] == ["new"]
+
+
+def test_the_first_look_tells_how_far_it_is_and_can_be_stopped(folder):
+    token, told = CancelToken(), []
+
+    def progress(fraction, message):
+        told.append((fraction, message))
+        if len(told) == 2:
+            token.cancel()
+
+    ctx = RunContext(progress=progress, cancel=token)
+    with pytest.raises(Cancelled):
+        VideoAudioDataset("videos", "audio", ctx=ctx)
+    assert told == [(1 / 3, "opening video 1 of 3"), (2 / 3, "opening video 2 of 3")]
+    (index,) = index_files(folder)
+    assert len(json.loads(index.read_text())["files"]) == 3
+    assert len(VideoAudioDataset("videos", "audio")) == 3
 
 
 def test_what_is_left_out_is_said(folder, caplog):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from versasound_core.containers import AudioData
+    from versasound_core.context import RunContext
 
 
 @attrs.frozen(eq=False)
@@ -54,6 +55,7 @@ class VideoAudioDataset(Dataset[Example]):
         sample_rate: Of the sound, Hz; None keeps each file's.
         prompts: CSV file with the columns `name` (without suffix) and `prompt`.
         seed: Of the random crops.
+        ctx: Progress and cancellation of the first look at the folders.
 
     Attributes:
         pairs: What can be used.
@@ -62,6 +64,7 @@ class VideoAudioDataset(Dataset[Example]):
     Raises:
         InvalidInputError: If a folder is missing or empty, no names match, or an argument is out of range.
         MediaError: If no pair can be used.
+        Cancelled: If the user asked to stop; the next look goes on from there.
     """
 
     def __init__(  # noqa: PLR0913  (all but one have defaults)
@@ -75,6 +78,7 @@ class VideoAudioDataset(Dataset[Example]):
         sample_rate: int | None = None,
         prompts: str | os.PathLike[str] | None = None,
         seed: int = 0,
+        ctx: RunContext | None = None,
     ) -> None:
         if crops not in {"random", "grid"}:
             raise InvalidInputError(f"crops={crops!r}: wanted random or grid.")
@@ -82,7 +86,7 @@ class VideoAudioDataset(Dataset[Example]):
             raise InvalidInputError(f"duration_s must be a number of seconds above 0, not {duration_s!r}.")
         if transform is not None and not callable(transform):
             raise InvalidInputError(f"transform must be a function of an Example or None, not {transform!r}.")
-        found = indexed(video_dir, audio_dir)
+        found = indexed(video_dir, audio_dir, ctx)
         self.pairs, self.left_out = found.pairs, found.left_out
         self.transform, self.duration_s, self.crops = transform, duration_s, crops
         self.sample_rate, self.seed, self.epoch = sample_rate, seed, 0

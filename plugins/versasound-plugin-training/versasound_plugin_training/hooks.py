@@ -32,7 +32,7 @@ def versasound_register_commands(cli: Any) -> None:  # noqa: ANN401  (argparse's
 def run(args: argparse.Namespace) -> int:
     """Train as the file says, and print the folder of what was trained."""
     from versasound_core.cli import _console as console
-    from versasound_core.context import CancelToken
+    from versasound_core.context import CancelToken, RunContext
     from versasound_core.device import resolve_device
 
     from .config import load_run
@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
             crops="grid" if data.crops == "grid" else "random",
             prompts=data.prompts or None,
             seed=told.training.seed,
+            ctx=RunContext(progress=progress, cancel=token),
         )
         for reason in list(dataset.left_out.values())[:10]:
             progress.clear()

@@ -16,7 +16,11 @@ from versasound_core.errors import InvalidInputError, MediaError, VersaSoundErro
 from versasound_core.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from versasound_core.context import RunContext
+
+    _Task = tuple[Path, Path | None, dict[str, Any]]  # a video, its sound, and what is known from before
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac")
@@ -55,7 +59,9 @@ class Index:
     left_out: dict[str, str]
 
 
-def indexed(video_dir: str | os.PathLike[str], audio_dir: str | os.PathLike[str] | None) -> Index:
+def indexed(
+    video_dir: str | os.PathLike[str], audio_dir: str | os.PathLike[str] | None, ctx: RunContext | None = None
+) -> Index:
     """Pair the files of two folders by their stem, or videos with their own sound.
 
     What was found is kept in the cache folder. It is used as it is while neither folder has changed; afterwards only
@@ -64,10 +70,12 @@ def indexed(video_dir: str | os.PathLike[str], audio_dir: str | os.PathLike[str]
     Args:
         video_dir: Folder with videos, looked through with its subfolders.
         audio_dir: Folder with sounds that are named alike; None takes each video's own sound.
+        ctx: Progress and cancellation.
 
     Raises:
         InvalidInputError: If a folder is missing or empty, or no stem is in both.
         MediaError: If no pair can be used; says why the first cannot.
+        Cancelled: If the user asked to stop; what was looked at is kept.
     """
     videos_in, sounds_in = _folder(video_dir, "video_dir"), None
     if audio_dir is not None:
@@ -92,13 +100,19 @@ def indexed(video_dir: str | os.PathLike[str], audio_dir: str | os.PathLike[str]
             f"no video in {video_dir} has a sound of its name in {audio_dir}.",
             f"To {next(iter(videos.values())).name} belongs {next(iter(videos))}.wav, for example.",
         )
-    tasks = [(videos[stem], sounds.get(stem), known.get("files", {})) for stem in sorted(videos)]
+    before = known.get("files", {})
+    tasks = [(videos[stem], sounds.get(stem), before) for stem in sorted(videos)]
     files: dict[str, Any] = {}
-    with ThreadPoolExecutor(_READERS) as readers:
-        for first in range(0, len(tasks), _KEPT_EVERY):
-            if files:  # without folders, so that it is not taken for the whole
-                _write(kept_at, {"format": _FORMAT, "folders": {}, "files": known.get("files", {}) | files})
-            files.update(readers.map(_looked_at, tasks[first : first + _KEPT_EVERY]))
+    try:
+        for video, file in _looks(tasks):
+            files[video] = file
+            if ctx is not None:
+                ctx.report(len(files) / len(tasks), f"opening video {len(files)} of {len(tasks)}")
+            if len(files) % _KEPT_EVERY == 0:
+                _write(kept_at, {"format": _FORMAT, "folders": {}, "files": before | files})
+    except BaseException:  # without folders, so that it is not taken for the whole
+        _write(kept_at, {"format": _FORMAT, "folders": {}, "files": before | files})
+        raise
     _write(kept_at, {"format": _FORMAT, "folders": folders, "files": files})
     return _usable(files, video_dir)
 
@@ -127,7 +141,14 @@ def _found(folder: Path, suffixes: Iterable[str], folders: dict[str, int]) -> di
     return found
 
 
-def _looked_at(task: tuple[Path, Path | None, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+def _looks(tasks: list[_Task]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Look at all, a few at a time; closed early, it waits only for those that are being looked at."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        for first in range(0, len(tasks), _KEPT_EVERY):
+            yield from readers.map(_looked_at, tasks[first : first + _KEPT_EVERY])
+
+
+def _looked_at(task: _Task) -> tuple[str, dict[str, Any]]:
     """Open a video and its sound, unless both are as they were."""
     video, audio, known = task
     marks = [_mark(video), None if audio is None else _mark(audio)]
