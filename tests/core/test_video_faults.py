@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import wave
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from clips import gather
+from clips import damaged, gather
 
 from versasound_core.containers import VideoClip
 from versasound_core.errors import MediaError
@@ -113,18 +112,6 @@ def test_a_file_without_its_last_bytes_is_refused(make_clip, tmp_path):
     path.write_bytes(whole[:-10])
     with pytest.raises(MediaError, match="cut short"):
         VideoClip.open(path)
-
-
-def damaged(path: Path, out: Path, first: int, last: int) -> Path:
-    """Copy a file with the packets `first` to `last` of its picture overwritten by noise."""
-    data = bytearray(path.read_bytes())
-    with av.open(str(path)) as container:
-        packets = [packet for packet in container.demux(video=0) if packet.size]
-    rng = np.random.default_rng(0)
-    for packet in packets[first:last]:
-        data[packet.pos : packet.pos + packet.size] = rng.bytes(packet.size)
-    out.write_bytes(data)
-    return out
 
 
 def test_damage_is_refused_where_it_is_and_a_lost_frame_is_not(make_clip, tmp_path, read_number):

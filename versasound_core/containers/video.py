@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import attrs
@@ -11,13 +12,14 @@ import torch
 from versasound_core.errors import InvalidInputError, MediaError
 from versasound_core.media import video as media
 from versasound_core.media.ahead import ahead
+from versasound_core.media.parts import Parts
 from versasound_core.media.probe import MAX_PIXELS, VideoInfo, probe
 
 from ._checks import float_tensor, positive
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from av.video.frame import VideoFrame
@@ -37,6 +39,63 @@ class FrameChunk:
 
     def __repr__(self) -> str:
         return f"FrameChunk([B, n, C, H, W]={list(self.images.shape)})"
+
+
+@attrs.frozen
+class _Look:
+    """How pictures become chunks."""
+
+    size: tuple[int, int]
+    format: media.Format
+    rotation: int
+    draft: bool
+    fps: float | None
+    chunk: int
+    slack_s: float  # a picture counts as on screen this much before its time
+
+    def scaler(self) -> media.Scaler:
+        return media.Scaler(self.size, self.format, self.rotation, draft=self.draft)
+
+    def chunks(
+        self, source: Generator[tuple[float, Sequence[VideoFrame]]], start_s: float, end_s: float
+    ) -> Generator[FrameChunk]:
+        """Yield what lies between two times."""
+        pictures = (
+            media.within(source, start_s, end_s)
+            if self.fps is None
+            else media.on_ticks(source, self.fps, start_s, end_s, self.slack_s)
+        )
+        try:
+            for images, times in media.gather(pictures, self.scaler(), self.chunk):
+                yield FrameChunk(torch.from_numpy(images), torch.from_numpy(times))
+        finally:
+            source.close()
+
+
+def _slack_s(info: VideoInfo | None) -> float:
+    """Containers round the times of pictures."""
+    return min(float(info.time_base), 1e-3) if info else 1e-6
+
+
+def _batch_of_one(
+    pictures: Iterable[tuple[float, VideoFrame]],
+) -> Generator[tuple[float, Sequence[VideoFrame]]]:
+    for time, frame in pictures:
+        yield time, (frame,)
+
+
+def _rejoined(chunks: Generator[FrameChunk], count: int) -> Generator[FrameChunk]:
+    """Make chunks of `count` frames, but for the last, of chunks of other lengths."""
+    images, times_s = torch.empty(0), torch.empty(0)
+    with closing(chunks):
+        for chunk in chunks:
+            images = torch.cat([images, chunk.images], 1) if len(times_s) else chunk.images
+            times_s = torch.cat([times_s, chunk.times_s]) if len(times_s) else chunk.times_s
+            while len(times_s) >= count:
+                yield FrameChunk(images[:, :count], times_s[:count])
+                images, times_s = images[:, count:], times_s[count:]
+    if len(times_s):
+        yield FrameChunk(images, times_s)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -170,6 +229,8 @@ class VideoClip:
     ) -> Iterator[FrameChunk]:
         """Decode, in chunks, so that memory does not grow with the clip. The file is closed when the caller stops.
 
+        Small pictures of a file with enough key frames are decoded in parts, side by side; they are the same.
+
         Args:
             size: Height and width to scale to; the clip's own by default.
             fps: Give the frame on screen at every k / fps; by default every frame at its own time.
@@ -178,7 +239,8 @@ class VideoClip:
             start_s: Leave out what comes before, seconds after the first frame.
             end_s: Leave out what comes from here on; the clip's end by default.
             draft: Decode without the codec's deblocking filter: a third faster, and not to be told from the full
-                decoding in pictures scaled to a fraction of their size. Their colour may be in bands of four rows.
+                decoding in pictures scaled to a fraction of their size. These may be means of some of the rows only,
+                and have their colour in bands of four rows.
 
         Raises:
             InvalidInputError: If an argument is out of range.
@@ -195,35 +257,18 @@ class VideoClip:
             raise InvalidInputError(f"format must be rgb, luma or yuv, not {format!r}.")
         if not 0 <= start_s <= self.duration_s:
             raise InvalidInputError(f"start_s must lie in the clip, 0 to {self.duration_s:.3f} s, not {start_s!r}.")
-        source = self._from_file(start_s, draft=draft) if self.info else self._from_memory(start_s)
-        scaler = media.Scaler((height, width), format, self.rotation, draft=draft)
-        return ahead(self._frames(source, scaler, fps, chunk, start_s, end_s))
-
-    def _frames(  # noqa: PLR0913, PLR0917
-        self,
-        source: Generator[tuple[float, Sequence[VideoFrame]]],
-        scaler: media.Scaler,
-        fps: float | None,
-        chunk: int,
-        start_s: float,
-        end_s: float,
-    ) -> Generator[FrameChunk]:
-        slack_s = min(float(self.info.time_base), 1e-3) if self.info else 1e-6
-        pictures = (
-            media.within(source, start_s, end_s)
-            if fps is None
-            else media.on_ticks(source, fps, start_s, end_s, slack_s)
-        )
-        try:
-            for images, times in media.gather(pictures, scaler, chunk):
-                yield FrameChunk(torch.from_numpy(images), torch.from_numpy(times))
-        finally:
-            source.close()
-
-    def _from_file(self, start_s: float, *, draft: bool) -> Generator[tuple[float, Sequence[VideoFrame]]]:
-        assert self.info is not None  # noqa: S101
-        for time, frame in media.decode(self.info, start_s, draft=draft):
-            yield time, (frame,)
+        info = self.info
+        look = _Look((height, width), format, self.rotation, draft, fps, chunk, _slack_s(info))
+        if info is None:
+            return ahead(look.chunks(self._from_memory(start_s), start_s, end_s))
+        if parts := Parts.of(info, start_s, end_s, look.scaler().channels * height * width):
+            chunks = parts.each(
+                lambda pictures, *bounds_s: look.chunks(_batch_of_one(pictures), *bounds_s),
+                draft=draft,
+                early_s=0.0 if fps is None else look.slack_s,
+            )
+            return _rejoined(chunks, chunk)
+        return ahead(look.chunks(_batch_of_one(media.decode(info, start_s, draft=draft)), start_s, end_s))
 
     def _from_memory(self, start_s: float) -> Generator[tuple[float, Sequence[VideoFrame]]]:
         for index in range(max(0, int(start_s * self.fps) - 1), self.num_frames):

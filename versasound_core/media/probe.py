@@ -26,6 +26,8 @@ MAX_PIXELS = 8192 * 8192
 # So much of a picture may be missing at a stretch: players show such a file without a word.
 TOLERATED_S = 0.5
 _RECOPY = "Copy or download it again."
+# Containers that go to the key frame that is shown at a given time.
+_INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 # Containers whose header states a length that a complete file keeps.
 _STATED_LENGTH = ("matroska,webm", "flv")
 
@@ -43,6 +45,8 @@ class VideoInfo:
         time_base: Seconds of one tick of `pts`.
         pts: `[N]` int64, presentation times of all frames, ascending, in ticks of the container.
         keys: `[K, 2]` int64, presentation and decoding time of every key frame, ascending.
+        parts: `[P]` int64, presentation times of the key frames after the first that part the file: what is shown later
+            is stored later too. None where the container does not find a key frame by the time of its presentation.
         end: Where the last frame ends, in ticks.
         counted: The container stores no times of presentation (AVI): the n-th frame decoded has the n-th time.
         has_audio: Whether there is any audio track, silent or not.
@@ -57,6 +61,7 @@ class VideoInfo:
     time_base: Fraction
     pts: np.ndarray
     keys: np.ndarray
+    parts: np.ndarray
     end: int
     counted: bool
     has_audio: bool
@@ -172,6 +177,7 @@ def probe(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> VideoIn
             time_base=stream.time_base or Fraction(1, 1),
             pts=pts,
             keys=np.array(sorted(scan.keys), np.int64).reshape(-1, 2),
+            parts=scan.parts(pts) if container.format.name in _INDEXED else np.zeros(0, np.int64),
             end=end,
             counted=counted,
             has_audio=bool(container.streams.audio),
@@ -187,6 +193,7 @@ class _Scan:
         self.first: VideoFrame | None = None
         self.shown: list[tuple[int, int]] = []  # presentation time and duration
         self.keys: list[tuple[int, int]] = []
+        self.first_of_part: list[int] = []  # times of key frames, as long as nothing later is shown earlier
         self.count = 0
         self.ends: dict[int, int] = {}  # of every stream, in its ticks
         self.last: Packet[Any] | None = None
@@ -207,8 +214,11 @@ class _Scan:
         # An edit list cuts away what it discards; AVI repeats a frame by a packet without contents.
         if packet.size and not packet.is_discard:
             self.shown.append((time, packet.duration or 0))
+        while self.first_of_part and self.first_of_part[-1] > time:
+            self.first_of_part.pop()
         if packet.is_keyframe:
             self.keys.append((time, packet.dts if packet.dts is not None else time))
+            self.first_of_part.append(time)
 
     @property
     def reached_s(self) -> float:
@@ -232,6 +242,10 @@ class _Scan:
         torn = self.last is not None and self.last.is_corrupt and container.format.name != "mpegts"
         if torn or promised > self.count or stated_s - self.reached_s > TOLERATED_S:
             raise MediaError(f"{path} is cut short or damaged: it ends after {self.reached_s:.2f} s.", _RECOPY)
+
+    def parts(self, pts: np.ndarray) -> np.ndarray:
+        """Return where the file can be parted, of the frames that are shown."""
+        return np.intersect1d(np.array(self.first_of_part, np.int64), pts[1:])
 
     def axis(self, *, counted: bool) -> tuple[np.ndarray, int]:
         """Return the presentation times, ascending, from the first frame that decodes, and the end of the last."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _LEAST = 4
 _MOST = 256  # rows of bytes whose sum sixteen bits can hold
 _BANDS = 4  # rows of a draft that share their colour
+_DRAFT = 5  # of the rows that a box has, a draft adds up so many, evenly spread
 _PLANAR = frozenset({"yuv420p", "yuv422p", "yuv444p"})
 
 
@@ -30,27 +31,30 @@ def can_shrink(frame: VideoFrame, height: int, width: int) -> bool:
 def shrink(frame: VideoFrame, plane: int, height: int, width: int, *, draft: bool = False) -> np.ndarray:
     """Return the means, uint8 `[height, width]`, of boxes of one plane that are as equal as whole pixels allow.
 
-    A draft has colour in bands of four rows: adding up rows is quick, and what is left to add up across is a quarter.
+    A draft takes some rows of each box only, and has colour in bands of four rows: reading takes longest.
     """
     stored = pixels(frame, plane)
-    if draft and plane and height % _BANDS == 0 and len(stored) * _BANDS <= _MOST * height:
-        return shrink(frame, plane, height // _BANDS, width).repeat(_BANDS, axis=0)
-    rows, borders, weight = _boxes(*stored.shape, height, width)
+    bands = _BANDS if draft and plane and height % _BANDS == 0 else 1
+    rows, borders, weight = _boxes(*stored.shape, height // bands, width, _DRAFT if draft else _MOST)
     stored = stored if rows is None else stored.take(rows, axis=0)
-    across = stored.reshape(height, -1, stored.shape[1]).sum(1, dtype=np.uint16)
+    across = stored.reshape(height // bands, -1, stored.shape[1]).sum(1, dtype=np.uint16)
     mean = np.add.reduceat(across, borders, axis=1, dtype=np.uint32) * weight
     rounded: np.ndarray = (mean + np.float32(0.5)).astype(np.uint8)
-    return rounded
+    return rounded.repeat(bands, axis=0) if bands > 1 else rounded
 
 
 @functools.lru_cache(maxsize=16)
-def _boxes(rows: int, columns: int, height: int, width: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def _boxes(
+    rows: int, columns: int, height: int, width: int, most: int
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """The rows to take (None: as they are), the first column of each box, and one over its number of pixels.
 
-    Every box gets as many rows; one that lies on a border is in both boxes or in one.
+    Every box gets as many rows, `most` if it has more; one that lies on a border is in both boxes or in one.
     """
-    each = -(-rows // height)
-    taken = ((np.arange(height * each) + 0.5) * rows / (height * each)).astype(np.intp) if rows % height else None
+    each = min(-(-rows // height), most)
+    taken = None
+    if rows != height * each:
+        taken = ((np.arange(height * each) + 0.5) * rows / (height * each)).astype(np.intp)
     borders = np.round(np.arange(width + 1) * columns / width).astype(np.intp)
     return taken, borders[:-1], (1 / (each * np.diff(borders))).astype(np.float32)
 

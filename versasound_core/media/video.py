@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 import numpy as np
@@ -19,6 +19,9 @@ from .shrink import can_shrink, pixels, shrink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from av.packet import Packet
+
 Format = Literal["rgb", "luma", "yuv"]
 Picture = TypeVar("Picture")
 
@@ -35,52 +38,98 @@ _STORED = frozenset({"gray", "yuv444p"})  # whose planes are planes of the frame
 _FAST_COLUMNS = 16
 _CHUNK_BYTES = 256 * 2**20
 _EPSILON_S = 1e-6
+_EPSILON_TICKS = 1e-3
 
 
-def decode(info: VideoInfo, start_s: float = 0.0, *, draft: bool = False) -> Iterator[tuple[float, VideoFrame]]:
-    """Decode a file's picture in the order of presentation.
+class Decoder:
+    """An open file whose picture is decoded from one moment or another; close it in the end.
 
     Args:
         info: The file, probed.
-        start_s: Frames on screen from here on are needed; decoding starts at the key frame before.
         draft: Leave out the codec's deblocking filter.
-
-    Yields:
-        Seconds after the first frame of the file, and the frame.
-
-    Raises:
-        MediaError: More than half a second (a tenth, if that is less) of the picture cannot be decoded at a stretch.
+        threads: How many decode; None leaves that to FFmpeg.
     """
-    start = int(info.pts[0] + start_s / info.time_base)
-    before = np.flatnonzero(info.keys[:, 0] <= start)
-    container, stream = open_picture(info.path, info.max_pixels)
-    with container:
-        stream.thread_type = "AUTO"
+
+    def __init__(self, info: VideoInfo, *, draft: bool = False, threads: int | None = None) -> None:
+        self.info, self.draft = info, draft
+        self._container, self._stream = open_picture(info.path, info.max_pixels)
+        self._stream.thread_type = "AUTO"
+        if threads is not None:
+            self._stream.codec_context.thread_count = threads
         if draft:
-            stream.codec_context.options |= {"skip_loop_filter": "all"}
-        sought = len(before) > 1 and not info.counted
-        if sought:
-            # Demuxers search by decoding or by presentation time; the earlier of the two is right for both.
-            container.seek(int(info.keys[before[-1]].min()), stream=stream)
+            self._stream.codec_context.options |= {"skip_loop_filter": "all"}
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def frames(self, start_s: float = 0.0, stop: int | None = None) -> Iterator[tuple[float, VideoFrame]]:
+        """Decode in the order of presentation.
+
+        Args:
+            start_s: Frames on screen from here on are needed; decoding starts at a key frame before.
+            stop: One of the file's `parts`, where to stop; by default its end.
+
+        Yields:
+            Seconds after the first frame of the file, and the frame.
+
+        Raises:
+            MediaError: More than half a second (a tenth, if that is less) of the picture cannot be decoded at a
+                stretch.
+        """
+        info = self.info
+        start = int(info.pts[0] + start_s / info.time_base + _EPSILON_TICKS)
+        sought = self._seek(start)
         counter = iter(info.pts.tolist())
-        watch = _Watch(info, int(info.keys[before[-1], 0]) if sought else int(info.pts[0]))
-        for packet in container.demux(stream):
+        watch = _Watch(info, int(info.pts[0]) if sought is None else sought)
+        for packet in self._packets(stop):
             try:
-                frames = packet.decode()
+                frames = self._stream.decode(packet)
             except FFmpegError:
                 continue  # a player shows the frame before a little longer; `watch` says when that is too long
             for frame in frames:
                 time = next(counter, None) if info.counted else stamp(frame)
                 if time is None or time < info.pts[0]:
                     continue
-                if sought and time > start:
+                if sought is not None and time > start:
                     # The decoder could not start at that key frame.
-                    yield from decode(attrs.evolve(info, keys=info.keys[:0]), start_s, draft=draft)
+                    whole = attrs.evolve(info, keys=info.keys[:0], parts=info.parts[:0])
+                    stop_s = math.inf if stop is None else info.seconds(stop)
+                    yield from within(decode(whole, start_s, draft=self.draft), 0.0, stop_s)
                     return
-                sought = False
+                sought = None
                 watch.see(time, whole=not frame.is_corrupt)
                 yield info.seconds(time), frame
-        watch.see(int(info.pts[-1]), whole=False)
+        last = -1 if stop is None else int(np.searchsorted(info.pts, stop)) - 1
+        watch.see(int(info.pts[last]), whole=False)
+
+    def _seek(self, start: int) -> int | None:
+        """Go to the last key frame at or before `start`, and return its time; None where that is the beginning."""
+        info = self.info
+        if len(parts := info.parts[info.parts <= start]):
+            self._container.seek(int(parts[-1]), stream=self._stream)
+            return int(parts[-1])
+        before = info.keys[info.keys[:, 0] <= start]
+        if len(before) < 2 or info.counted:  # noqa: PLR2004
+            return None
+        # Demuxers search by decoding or by presentation time; the earlier of the two is right for both.
+        self._container.seek(int(before[-1].min()), stream=self._stream)
+        return int(before[-1, 0])
+
+    def _packets(self, stop: int | None) -> Iterator[Packet[Any] | None]:
+        for packet in self._container.demux(self._stream):
+            if stop is not None and packet.is_keyframe and (time := stamp(packet)) is not None and time >= stop:
+                yield None  # what the decoder still holds back
+                return
+            yield packet
+
+
+def decode(info: VideoInfo, start_s: float = 0.0, *, draft: bool = False) -> Iterator[tuple[float, VideoFrame]]:
+    """Decode a file's picture in the order of presentation, and close it; see `Decoder.frames`."""
+    with Decoder(info, draft=draft) as decoder:
+        yield from decoder.frames(start_s)
 
 
 class _Watch:
