@@ -13,6 +13,7 @@ from clips import damaged
 from versasound_core.containers import VideoClip
 from versasound_core.errors import MediaError
 from versasound_core.media import parts
+from versasound_core.media.video import Decoder
 
 CUT = {"options": {"g": "12", "bf": "3"}}
 
@@ -119,6 +120,18 @@ def test_damage_is_told_of_where_it_is(make_clip, side_by_side, monkeypatch, tmp
         said.append(caught.value.message)
     assert said[0] == said[1]
     assert side_by_side.pop() is not None
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.avi"])
+def test_a_decoder_goes_back(make_clip, name):
+    info = VideoClip.open(make_clip(name, frames=48, **CUT)).info
+    with Decoder(info) as decoder:
+        whole = [time for time, _ in decoder.frames()]
+        assert len(whole) == 48
+        for start_s in (1.2, 0.0):
+            again = [time for time, _ in decoder.frames(start_s)]
+            assert again == whole[-len(again) :]
+            assert again[0] <= start_s
 
 
 def test_who_stops_early_leaves_no_thread(make_clip, side_by_side):

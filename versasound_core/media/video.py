@@ -51,7 +51,7 @@ class Decoder:
     """
 
     def __init__(self, info: VideoInfo, *, draft: bool = False, threads: int | None = None) -> None:
-        self.info, self.draft = info, draft
+        self.info, self.draft, self._begun = info, draft, False
         self._container, self._stream = open_picture(info.path, info.max_pixels)
         self._stream.thread_type = "AUTO"
         if threads is not None:
@@ -82,6 +82,7 @@ class Decoder:
         info = self.info
         start = int(info.pts[0] + start_s / info.time_base + _EPSILON_TICKS)
         sought = self._seek(start)
+        self._begun = True
         counter = iter(info.pts.tolist())
         watch = _Watch(info, int(info.pts[0]) if sought is None else sought)
         for packet in self._packets(stop):
@@ -113,6 +114,8 @@ class Decoder:
             return int(parts[-1])
         before = info.keys[info.keys[:, 0] <= start]
         if len(before) < 2 or info.counted:  # noqa: PLR2004
+            if self._begun:
+                self._container.seek(int(info.keys[:1].min(initial=info.pts[0])), stream=self._stream)
             return None
         # Demuxers search by decoding or by presentation time; the earlier of the two is right for both.
         self._container.seek(int(before[-1].min()), stream=self._stream)
