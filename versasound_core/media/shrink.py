@@ -23,9 +23,8 @@ def can_shrink(frame: VideoFrame, height: int, width: int) -> bool:
     """Whether every plane of `frame` is stored as bytes of limited range and is at least four times as large."""
     if frame.format.name not in _PLANAR or frame.color_range == ColorRange.JPEG:
         return False
-    return all(
-        _LEAST * height <= plane.height <= _MOST * height and plane.width >= _LEAST * width for plane in frame.planes
-    )
+    smallest = frame.planes[1]
+    return frame.height <= _MOST * height and _LEAST * height <= smallest.height and _LEAST * width <= smallest.width
 
 
 def shrink(frame: VideoFrame, plane: int, height: int, width: int, *, draft: bool = False) -> np.ndarray:
