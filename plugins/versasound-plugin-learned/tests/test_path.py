@@ -77,3 +77,22 @@ def test_confidence_is_that_of_a_match_beyond_chance() -> None:
 
     assert min(map(sure, own)) > 0.9
     assert max(map(sure, others)) < min(map(sure, own))
+
+
+def test_the_beats_of_an_even_rhythm_are_told_apart_in_a_short_part() -> None:
+    length_s, period_s, loose = 4.0, 0.5, 0.04  # the gaps of a steady hand
+    none = np.zeros(round(length_s * 100), np.float32)
+    right = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        times_s = np.cumsum(period_s * (1 + rng.uniform(-loose, loose, 16))) - 2.0  # it began before, and goes on
+        shift_s = float(rng.uniform(-1, 1))
+        seen = np.zeros(round(length_s * RATE_HZ))
+        for time_s in times_s[(times_s > 0.01) & (times_s < length_s - 0.01)]:
+            place = round(time_s * RATE_HZ)
+            seen[place - 1 : place + 2] += 0.3
+        heard_s = times_s + shift_s
+        heard = moments(heard_s[(heard_s > 0) & (heard_s < length_s)])
+        found = path.search(Pair(seen, strikes(seen), heard, length_s, none, none), 1.0, adaptive=True)
+        right.append(abs(float(np.median(found.lags_s)) + shift_s) < 0.08)
+    assert np.mean(right) >= 0.9

@@ -10,7 +10,7 @@ from versasound_plugin_learned.network import SLOTS
 RATE_HZ = 100
 REACH_S = 1.2
 NEVER_S = 1e6
-_BELL_S, _MISSED = 0.03, 0.1  # as the aligner weighs them
+_BELL_S, _MISSED = 0.03, 0.1  # wider and more doubtful than the aligner weighs them: it teaches, and the log is by it
 _DOUBT = 0.3  # share of sounds that may belong to nothing in the picture
 _LEAST_ONSETS, _LEAST_STRIKES = 2, 1.0
 _LATEST_S, _EARLIEST_S = 0.09, 0.01  # real sounds lag their pictures by some of this

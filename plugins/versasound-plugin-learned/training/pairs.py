@@ -77,11 +77,11 @@ def filmed(batches: int, first: int = 0) -> Iterator[Filmed]:
             yield Filmed((batch, item), view, struck_s[struck_s < float(view.times_s[-1])])
 
 
-def made(pictures: Iterable[Filmed]) -> Iterator[Made]:
-    """Give pictures in which enough strikes their sounds."""
+def made(pictures: Iterable[Filmed], fault: str | None = None) -> Iterator[Made]:
+    """Give pictures in which enough strikes their sounds: all with one fault, or with each in turn."""
     for picture in pictures:
-        fault = (*FAULTS, "window")[picture.number[1] % 4]
-        found = _pair(picture.view, picture.struck_s, fault, np.random.default_rng(picture.number))
+        wrong = fault or (*FAULTS, "window")[picture.number[1] % 4]
+        found = _pair(picture.view, picture.struck_s, wrong, np.random.default_rng(picture.number))
         if found is not None:
             yield found
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from versasound_core.containers import AudioData, EventTrack
 
 HOP_S = 0.1
-_BELL_S = 0.03  # how exactly a strike is seen
-_MISSED = 0.1  # chance that a strike makes no sound, or a sound has no visible strike
-_END = 2.0  # nats that an onset says which correlates with the end of motion in full
+_BELL_S = 0.015  # how exactly a strike is seen and heard: a wider one tells the beats of an even rhythm less well apart
+_MISSED = 0.05  # chance, under the bell, that a strike makes no sound, or a sound has no visible strike
+_END = 1.5  # nats that an onset says which correlates with the end of motion in full
 _LEAST_OVERLAP = 0.25  # what lies outside the other's length is never made up for by more than this allows
 
 
