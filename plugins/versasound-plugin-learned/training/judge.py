@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from lags import NEVER_S, cut, lags_s, scores, sounded
+from lags import LEAST, NEVER_S, USUAL_S, cut, lags_s, scores, sounded
 from torch.nn import functional as nn
 from versasound_plugin_learned.network import SLOTS
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 _NEAR_S, _SURE, _EXACT_S = 0.08, 0.5, 0.01
-_FIRST, _FRAMES, _LEAST = 20, 64, 2  # a window: from which change on, how many, and the strikes and onsets in it
-_USUAL_S = 0.5  # standard deviation of lags, beforehand
+_FIRST, _FRAMES = 20, 64  # a window: from which change on, and how many
 
 
 def targets(clips: Clips) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,13 +71,13 @@ def _windows(model: torch.nn.Module, clips: Clips) -> float:
     begin, end = clips.times_s[:, :1], clips.times_s[:, -1:]
     heard_s = torch.where((heard_s > begin) & (heard_s < end), heard_s, NEVER_S)
     struck = ((clips.strikes > begin) & (clips.strikes < end)).sum(1)
-    judged = (struck >= _LEAST) & ((heard_s < NEVER_S).sum(1) >= _LEAST) & (clips.counts == _FRAMES)
+    judged = (struck >= LEAST) & ((heard_s < NEVER_S).sum(1) >= LEAST) & (clips.counts == _FRAMES)
     lags, right = lags_s(clips.cells.device), []
     for b in range(0, len(clips.cells), _BATCH):
         part = slice(b, b + _BATCH)
         with torch.no_grad():
             chances = model(clips.cells[part], clips.times_s[part].diff(dim=1)).float().sigmoid()
         said = scores(chances, clips.times_s[part], heard_s[part], torch.ones_like(heard_s[part]))
-        best = lags[(said - 0.5 * (lags / _USUAL_S) ** 2).argmax(1)]
+        best = lags[(said - 0.5 * (lags / USUAL_S) ** 2).argmax(1)]
         right.append((best + shift_s[part]).abs() < _NEAR_S)
     return float(torch.cat(right)[judged].float().mean())

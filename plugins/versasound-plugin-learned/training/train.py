@@ -23,7 +23,7 @@ from torch.nn import functional as nn
 sys.path.insert(0, str(Path(__file__).parents[1]))  # also without the plugin installed
 from camera import Clips, film
 from judge import judge, targets
-from lags import cut, self_supervised
+from lags import cut, self_supervised, supervised
 from recordings import Recording, load, windows
 from versasound_plugin_learned.network import StrikeNet
 
@@ -145,7 +145,7 @@ def train(  # noqa: PLR0913, PLR0917
 def _loss(
     model: StrikeNet, store: Store, recordings: list[Recording] | None, config: dict
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss of one batch, and its parts: nats per strike, and nats per recording."""
+    """The loss of one batch, and its parts: nats per strike, per lag, and per recording."""
     clips = store.draw()
     cells, times_s = clips.cells, clips.times_s
     device, made = cells.device, len(cells)
@@ -159,6 +159,10 @@ def _loss(
     entropy = nn.binary_cross_entropy_with_logits(logits[:made].float(), goal, reduction="none")
     loss = (entropy * valid[..., None]).sum() / goal.sum().clamp_min(1)
     losses = {"train_loss": loss.detach()}
+    if config["lag"]:
+        lag = supervised(logits[:made].float().sigmoid() * valid[..., None], clips, store.generator)
+        losses["lag_loss"] = lag.detach()
+        loss = loss + config["lag"] * lag
     if real is not None:
         heard = (part.to(device) for part in real[2:])
         lag = self_supervised(logits[made:].float().sigmoid(), times_s[made:], *heard)
