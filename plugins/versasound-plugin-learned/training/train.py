@@ -1,8 +1,9 @@
 """Train the network: `python train.py` in this folder. Everything it needs is in `config.yaml`.
 
-`python train.py --start weights.safetensors --seconds 190 --set rate=1.0e-3` goes on with weights that are there, for
-so long: the rate of learning falls with the time that is left. With `--real FOLDER` the sounds of real clips, shifted,
-teach it as well.
+It trains, goes on with other clips and by their lags too, and keeps the mean of the weights before and after.
+`python train.py --start weights.safetensors --seconds 190 --set rate=1.0e-3` only goes on with weights that are there,
+for so long: the rate of learning falls with the time that is left. With `--real FOLDER` the sounds of real clips,
+shifted, teach it as well.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # also without the plugin in
 from camera import Clips, film
 from judge import judge, targets
 from lags import cut, self_supervised, supervised
+from mean import mean
 from recordings import Recording, load, windows
 from versasound_plugin_learned.network import StrikeNet
+
+_WEIGHTS, _LOG = "strikes.safetensors", "train.jsonl"
 
 
 def flipped(cells: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -78,6 +82,25 @@ class Store:
         return Clips(*(torch.cat([part[rows] for part in group]) for group in parts))
 
 
+def retrain(config: dict, out: Path, device: str, recordings: list[Recording] | None = None) -> None:
+    """Train twice, and write the mean of the weights, and both logs one after the other, to `out`.
+
+    Args:
+        config: The entries of `config.yaml`.
+        out: A folder; what is trained lies in `first` and `second` below it.
+        device: Where.
+        recordings: As for `train`.
+    """
+    folders = out / "first", out / "second"
+    weights = [folder / _WEIGHTS for folder in folders]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    train(config, folders[0], device, recordings=recordings)
+    train({**config, **config["second"]}, folders[1], device, start=weights[0], recordings=recordings)
+    mean(weights, out / _WEIGHTS)
+    (out / _LOG).write_text("".join((folder / _LOG).read_text() for folder in folders))
+
+
 def train(  # noqa: PLR0913, PLR0917
     config: dict,
     out: Path,
@@ -109,7 +132,7 @@ def train(  # noqa: PLR0913, PLR0917
     store = Store(config, generator)
     best = copy.deepcopy(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=config["rate"], weight_decay=config["decay"])
-    log = (out / "train.jsonl").open("w")
+    log = (out / _LOG).open("w")
     step, share = 0, 0.0
     while True:
         if step and step % config["renew"] == 0:
@@ -135,7 +158,7 @@ def train(  # noqa: PLR0913, PLR0917
             log.write(json.dumps(line) + "\n")
             log.flush()
             print(line, flush=True)
-            save(best, config, out / "strikes.safetensors")
+            save(best, config, out / _WEIGHTS)
         step += 1
         if last:
             break
@@ -197,4 +220,8 @@ if __name__ == "__main__":
     entries = yaml.safe_load(told.config.read_text())
     entries.update((name, yaml.safe_load(value)) for name, value in (pair.split("=", 1) for pair in told.set))
     told.out.mkdir(parents=True, exist_ok=True)
-    train(entries, told.out, told.device, told.start, told.seconds, load(told.real) if told.real else None)
+    real = load(told.real) if told.real else None
+    if told.start is None and told.seconds is None:
+        retrain(entries, told.out, told.device, real)
+    else:
+        train(entries, told.out, told.device, told.start, told.seconds, real)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TURNS = (0.0, 0.37, 0.71)  # parts of the sound by which it is turned after it was played backward
 _MOST_ODDS = 12.0
 # Fitted by `training/confidence.py` on scenes made for it: a logistic regression.
-_BEGIN, _OF_SHARE, _OF_LIFT, _OF_ODDS = -1.98, 3.42, 8.95, 0.24
+_BEGIN, _OF_SHARE, _OF_LIFT, _OF_ODDS = -2.29, 4.17, 8.31, 0.23
 
 
 def features(pair: Pair, path: Path, reach_s: float, *, adaptive: bool) -> Floats:
