@@ -91,6 +91,16 @@ def test_what_cannot_be_parted_is_decoded_as_a_whole(make_clip, side_by_side, re
     assert side_by_side == [None]
 
 
+@pytest.mark.parametrize("chunk", [1, 5, 96, 10**6])
+def test_chunks_have_the_length_that_was_asked_for(make_clip, side_by_side, chunk):
+    clip = VideoClip.open(make_clip(frames=96, **CUT))
+    lengths = [len(times) for _, times in chunks(clip, chunk=chunk)]
+    assert side_by_side.pop() is not None
+    assert sum(lengths) == 96
+    assert set(lengths[:-1]) <= {chunk}
+    assert 0 < lengths[-1] <= chunk
+
+
 def test_large_pictures_are_not_parted(make_clip, side_by_side):
     next(VideoClip.open(make_clip(frames=96, **CUT)).frames(size=(1000, 1000)))
     assert side_by_side == [None]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from av.video.frame import VideoFrame
 
+_INNER = 32  # frames of the chunks that parts are made of
+
 
 @attrs.frozen(eq=False, repr=False)
 class FrameChunk:
@@ -86,16 +88,22 @@ def _batch_of_one(
 
 def _rejoined(chunks: Generator[FrameChunk], count: int) -> Generator[FrameChunk]:
     """Make chunks of `count` frames, but for the last, of chunks of other lengths."""
-    images, times_s = torch.empty(0), torch.empty(0)
+    held: list[FrameChunk] = []
     with closing(chunks):
         for chunk in chunks:
-            images = torch.cat([images, chunk.images], 1) if len(times_s) else chunk.images
-            times_s = torch.cat([times_s, chunk.times_s]) if len(times_s) else chunk.times_s
-            while len(times_s) >= count:
-                yield FrameChunk(images[:, :count], times_s[:count])
-                images, times_s = images[:, count:], times_s[count:]
-    if len(times_s):
-        yield FrameChunk(images, times_s)
+            held.append(chunk)
+            if sum(len(part.times_s) for part in held) >= count:
+                whole = _joined(held)
+                full = len(whole.times_s) // count * count
+                for first in range(0, full, count):
+                    yield FrameChunk(whole.images[:, first : first + count], whole.times_s[first : first + count])
+                held = [FrameChunk(whole.images[:, full:], whole.times_s[full:])]
+    if sum(len(part.times_s) for part in held):
+        yield _joined(held)
+
+
+def _joined(chunks: list[FrameChunk]) -> FrameChunk:
+    return FrameChunk(torch.cat([c.images for c in chunks], 1), torch.cat([c.times_s for c in chunks]))
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -261,13 +269,15 @@ class VideoClip:
         look = _Look((height, width), format, self.rotation, draft, fps, chunk, _slack_s(info))
         if info is None:
             return ahead(look.chunks(self._from_memory(start_s), start_s, end_s))
-        if parts := Parts.of(info, start_s, end_s, look.scaler().channels * height * width):
+        frame_bytes = look.scaler().channels * height * width
+        if parts := Parts.of(info, start_s, end_s, frame_bytes):
+            inner = attrs.evolve(look, chunk=_INNER)
             chunks = parts.each(
-                lambda pictures, *bounds_s: look.chunks(_batch_of_one(pictures), *bounds_s),
+                lambda pictures, *bounds_s: inner.chunks(_batch_of_one(pictures), *bounds_s),
                 draft=draft,
                 early_s=0.0 if fps is None else look.slack_s,
             )
-            return _rejoined(chunks, chunk)
+            return _rejoined(chunks, media.most_frames(chunk, frame_bytes))
         return ahead(look.chunks(_batch_of_one(media.decode(info, start_s, draft=draft)), start_s, end_s))
 
     def _from_memory(self, start_s: float) -> Generator[tuple[float, Sequence[VideoFrame]]]:

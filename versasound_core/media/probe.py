@@ -45,8 +45,9 @@ class VideoInfo:
         time_base: Seconds of one tick of `pts`.
         pts: `[N]` int64, presentation times of all frames, ascending, in ticks of the container.
         keys: `[K, 2]` int64, presentation and decoding time of every key frame, ascending.
-        parts: `[P]` int64, presentation times of the key frames after the first that part the file: what is shown later
-            is stored later too. None where the container does not find a key frame by the time of its presentation.
+        parts: `[P]` int64, presentation times of the key frames after the first that part the file: what is shown
+            earlier is stored earlier too, and what is shown later later. Empty where the container does not go to the
+            key frame that is shown at a given time.
         end: Where the last frame ends, in ticks.
         counted: The container stores no times of presentation (AVI): the n-th frame decoded has the n-th time.
         has_audio: Whether there is any audio track, silent or not.
@@ -193,7 +194,8 @@ class _Scan:
         self.first: VideoFrame | None = None
         self.shown: list[tuple[int, int]] = []  # presentation time and duration
         self.keys: list[tuple[int, int]] = []
-        self.first_of_part: list[int] = []  # times of key frames, as long as nothing later is shown earlier
+        self.first_of_part: list[int] = []  # times of key frames between what is stored and shown before and after
+        self.latest: int | None = None
         self.count = 0
         self.ends: dict[int, int] = {}  # of every stream, in its ticks
         self.last: Packet[Any] | None = None
@@ -218,7 +220,9 @@ class _Scan:
             self.first_of_part.pop()
         if packet.is_keyframe:
             self.keys.append((time, packet.dts if packet.dts is not None else time))
-            self.first_of_part.append(time)
+            if self.latest is None or self.latest < time:
+                self.first_of_part.append(time)
+        self.latest = time if self.latest is None else max(self.latest, time)
 
     @property
     def reached_s(self) -> float:

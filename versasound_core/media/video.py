@@ -251,6 +251,11 @@ class Scaler:
         return np.rot90(stored, self._turns) if self._turns else stored
 
 
+def most_frames(chunk: int, frame_bytes: int) -> int:
+    """Return how many frames a chunk gets: `chunk`, or as many as fit in 256 MiB."""
+    return max(1, min(chunk, _CHUNK_BYTES // frame_bytes))
+
+
 def gather(
     pictures: Iterable[tuple[float, Sequence[VideoFrame]]], scaler: Scaler, chunk: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -262,7 +267,7 @@ def gather(
     pictures = iter(pictures)
     for time, first in pictures:
         shape = (scaler.channels, *scaler.size)
-        count = max(1, min(chunk, _CHUNK_BYTES // (len(first) * math.prod(shape))))
+        count = most_frames(chunk, len(first) * math.prod(shape))
         images = np.empty((len(first), count, *shape), np.uint8)
         times = np.empty(count)
         used, previous = 0, None
