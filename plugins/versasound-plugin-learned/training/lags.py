@@ -5,16 +5,14 @@ from __future__ import annotations
 import torch
 from camera import Clips
 from torch.nn import functional as nn
+from versasound_plugin_learned.evidence import BELL_S, MISSED
 from versasound_plugin_learned.network import SLOTS
 
 RATE_HZ = 100
 REACH_S = 1.2
 NEVER_S = 1e6
-_BELL_S, _MISSED = (
-    0.03,
-    0.1,
-)  # wider and more doubtful than the aligner weighs them: recordings teach, and the log is by it
-_WEIGHED = 0.015, 0.05  # as the aligner does
+# Wider and more doubtful than the aligner weighs them: by these recordings teach, and the log is told.
+_BELL_S, _MISSED = 0.03, 0.1
 _RIGHT_S = 0.025
 USUAL_S = 0.5  # standard deviation of lags, beforehand
 LEAST = 2  # strikes and onsets by which a lag can be told
@@ -92,7 +90,7 @@ def supervised(chances: torch.Tensor, clips: Clips, generator: torch.Generator) 
     heard_s, shift_s = sounded(clips, generator)
     begin, end = clips.times_s[:, :1], clips.times_s[:, -1:]
     heard_s = torch.where((heard_s > begin) & (heard_s < end), heard_s, NEVER_S)
-    said = scores(chances, clips.times_s, heard_s, torch.ones_like(heard_s), *_WEIGHED)
+    said = scores(chances, clips.times_s, heard_s, torch.ones_like(heard_s), BELL_S, MISSED)
     lags = lags_s(chances.device)
     right = (lags + shift_s[:, None]).abs() < _RIGHT_S
     likely = (said - 0.5 * (lags / USUAL_S) ** 2).log_softmax(1)

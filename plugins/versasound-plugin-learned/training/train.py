@@ -1,6 +1,6 @@
 """Train the network: `python train.py` in this folder. Everything it needs is in `config.yaml`.
 
-It trains, goes on with other clips and by their lags too, and keeps the mean of the weights before and after.
+It trains, goes on with other clips and by their lags too, and keeps the mean of the weights before and after, in `out`.
 `python train.py --start weights.safetensors --seconds 190 --set rate=1.0e-3` only goes on with weights that are there,
 for so long: the rate of learning falls with the time that is left. With `--real FOLDER` the sounds of real clips,
 shifted, teach it as well.
@@ -208,7 +208,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     here = Path(__file__).parent
     parser.add_argument("--config", type=Path, default=here / "config.yaml")
-    parser.add_argument("--out", type=Path, default=here.parent / "versasound_plugin_learned" / "weights")
+    parser.add_argument("--out", type=Path, default=here / "out")
     parser.add_argument("--start", type=Path, help="weights to go on with")
     parser.add_argument("--real", type=Path, help="a folder of any clips with sound, to learn from their own lags too")
     parser.add_argument("--seconds", type=float, help="how long to train, instead of all steps")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from versasound_core.containers import AudioData, EventTrack
 
 HOP_S = 0.1
-_BELL_S = 0.015  # how exactly a strike is seen and heard: a wider one tells the beats of an even rhythm less well apart
-_MISSED = 0.05  # chance, under the bell, that a strike makes no sound, or a sound has no visible strike
+BELL_S = 0.015  # how exactly a strike is seen and heard: a wider one tells the beats of an even rhythm less well apart
+MISSED = 0.05  # chance, under the bell, that a strike makes no sound, or a sound has no visible strike
 _END = 1.5  # nats that an onset says which correlates with the end of motion in full
 _LEAST_OVERLAP = 0.25  # what lies outside the other's length is never made up for by more than this allows
 
@@ -85,9 +85,9 @@ def weigh(pair: Pair, reach_s: float) -> Evidence:
     plane, found = np.zeros((2, bins, len(lags)))
     possible = 0.0
     for chances, moments, sign in ((pair.seen, pair.heard, 1), (sounds, pair.struck, -1)):
-        likely = np.minimum(blurred(chances, _BELL_S), 1)
-        usual = likely.mean() + _MISSED
-        gain = np.log((likely + _MISSED) / usual)
+        likely = np.minimum(blurred(chances, BELL_S), 1)
+        usual = likely.mean() + MISSED
+        gain = np.log((likely + MISSED) / usual)
         place = (moments.times_s[:, None] * RATE_HZ + sign * lags).round().astype(int)
         inside = (place >= 0) & (place < len(gain))
         share = (inside * moments.weights[:, None]).sum(0) / max(moments.weights.sum(), 1e-9)
@@ -98,7 +98,7 @@ def weigh(pair: Pair, reach_s: float) -> Evidence:
         np.add.at(said, (which, np.broadcast_to(np.arange(len(lags)), which.shape)), value)
         found += said
         plane += said / np.maximum(share, _LEAST_OVERLAP)
-        possible += float(moments.weights.sum() * np.log((1 + _MISSED) / usual))
+        possible += float(moments.weights.sum() * np.log((1 + MISSED) / usual))
     plane += _ends(pair, lags / RATE_HZ, bins)
     return Evidence(lags / RATE_HZ, plane, found, possible)
 
